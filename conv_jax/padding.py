@@ -1,0 +1,207 @@
+"""How an image is extended before correlation: padding amounts, boundary rules, output sizes."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Shaped
+
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
+Padding = str | int | Sequence[Sequence[int]]
+
+# Pixels (before, after) of one axis, from the extent of the kernel: dilation * (k - 1) + 1.
+_WORDS: dict[str, Callable[[int], Pair]] = {
+    "valid": lambda extent: (0, 0),
+    "same": lambda extent: ((extent - 1) // 2, extent // 2),
+    "same_lower": lambda extent: (extent // 2, (extent - 1) // 2),
+    "full": lambda extent: (extent - 1, extent - 1),
+}
+
+BOUNDARIES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def output_shape(
+    image_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    padding: Padding = "valid",
+) -> Pair:
+    """Return the height and width that `corr2d` gives for these shapes.
+
+    floor((n + before + after - dilation * (k - 1) - 1) / stride) + 1, for each axis.
+
+    Args:
+      image_shape: (..., H, W) in pixels; only the last two count.
+      kernel_shape: (kH, kW).
+      stride: rows and columns moved per output, at least 1; one number means both.
+      dilation: distance between kernel elements, at least 1; one number means both.
+      padding: as for `corr2d`.
+
+    Returns:
+      (H', W').
+
+    Raises:
+      ValueError: for an argument out of range, or a kernel larger than the padded image.
+
+    >>> output_shape((240, 240), (5, 5))
+    (236, 236)
+    >>> output_shape((3, 3), (2, 2), stride=(3, 2), padding=1)
+    (2, 2)
+    """
+    height, width = _image_size(image_shape)
+    kernel_size = _sizes("kernel_shape", kernel_shape)
+    strides = positive_pair("stride", stride)
+    extent = kernel_extent(kernel_size, positive_pair("dilation", dilation))
+    pads = resolve(padding, extent=extent)
+    padded = (height + sum(pads[0]), width + sum(pads[1]))
+    if extent[0] > padded[0] or extent[1] > padded[1]:
+        raise ValueError(
+            f"kernel: expected an extent within the padded image {padded}, got {extent} "
+            f"(kernel {kernel_size} with dilation {dilation}, image {(height, width)} "
+            f"with padding {padding!r})"
+        )
+    rows, columns = ((n - e) // s + 1 for n, e, s in zip(padded, extent, strides, strict=True))
+    return rows, columns
+
+
+def split_padding(total: Sequence[int]) -> Pads:
+    """Split a total padding (p_h, p_w) into explicit pairs, the larger half on top and left.
+
+    The chapter pads p_h rows and p_w columns in all, "roughly half" on each side; with
+    p_h = kH - 1 and p_w = kW - 1 the output keeps the size of the image.
+
+    Args:
+      total: (p_h, p_w), rows and columns of padding in all, at least 0.
+
+    Returns:
+      ((top, bottom), (left, right)), for the `padding` of `corr2d`.
+
+    Raises:
+      ValueError: if `total` is not two whole numbers of at least 0.
+
+    >>> split_padding((2, 3))
+    ((1, 1), (2, 1))
+    """
+    rows, columns = _integers("total", total, at_least=0)
+    return ((rows + 1) // 2, rows // 2), ((columns + 1) // 2, columns // 2)
+
+
+def resolve(padding: Padding, *, extent: Pair) -> Pads:
+    """Turn any spelling of `padding` into explicit pairs, for a kernel of this extent."""
+    if isinstance(padding, str):
+        if padding not in _WORDS:
+            raise ValueError(
+                f"padding: expected one of {', '.join(map(repr, _WORDS))}, an int or "
+                f"((top, bottom), (left, right)), got {padding!r}"
+            )
+        before_after = _WORDS[padding]
+        return before_after(extent[0]), before_after(extent[1])
+    if not isinstance(padding, Sequence):
+        amount = _integers("padding", (padding, padding), at_least=0)
+        return amount, amount
+    if len(padding) != 2 or not all(isinstance(pair, Sequence) for pair in padding):
+        raise ValueError(
+            f"padding: expected ((top, bottom), (left, right)), got {padding!r}; "
+            "split_padding((p_h, p_w)) splits the total of each axis"
+        )
+    vertical, horizontal = padding
+    return (
+        _integers("padding", vertical, at_least=0),
+        _integers("padding", horizontal, at_least=0),
+    )
+
+
+def pad(
+    image: Shaped[Array, "*batch H W"],
+    pads: Pads,
+    *,
+    boundary: str = "constant",
+    fill_value: Shaped[ArrayLike, ""] = 0,
+) -> Shaped[Array, "*batch Hp Wp"]:
+    """Extend the last two axes by `pads` pixels; a pad may be longer than the image.
+
+    For the row a b c d and two pixels on each side: constant 0 0 a b c d 0 0, edge
+    a a a b c d d d, reflect c b a b c d c b, symmetric b a a b c d d c, wrap c d a b c d a b.
+    """
+    if boundary not in BOUNDARIES:
+        raise ValueError(f"boundary: expected one of {', '.join(BOUNDARIES)}, got {boundary!r}")
+    if boundary != "constant" and not is_literal_zero(fill_value):
+        raise ValueError(
+            f"fill_value: expected none with boundary {boundary!r}, got {fill_value!r}; "
+            "only 'constant' uses it"
+        )
+    for axis, before_after in zip((-2, -1), pads, strict=True):
+        if boundary == "reflect" and image.shape[axis] == 1 and any(before_after):
+            raise ValueError(
+                "boundary: 'reflect' expected at least 2 pixels on a padded axis, got 1 "
+                f"(image {image.shape}, padding {pads})"
+            )
+    if not any(map(any, pads)):
+        return image
+    widths = ((0, 0),) * (image.ndim - 2) + tuple(pads)
+    if boundary == "constant":
+        return jnp.pad(image, widths, constant_values=_fill(fill_value, image.dtype))
+    return jnp.pad(image, widths, mode=boundary)
+
+
+def is_literal_zero(fill_value: Any) -> bool:
+    """Tell whether this is the number 0 itself, known without looking into an array."""
+    return isinstance(fill_value, int | float) and fill_value == 0
+
+
+def kernel_extent(kernel_size: Pair, dilation: Pair) -> Pair:
+    """Return the rows and columns that a dilated kernel spans."""
+    return dilation[0] * (kernel_size[0] - 1) + 1, dilation[1] * (kernel_size[1] - 1) + 1
+
+
+def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
+    """Return an int or a pair as a pair of ints of at least 1."""
+    pair = value if isinstance(value, Sequence) else (value, value)
+    return _integers(name, pair, at_least=1)
+
+
+def _fill(value: Shaped[ArrayLike, ""], dtype: np.dtype) -> Shaped[Array, ""]:
+    """Return the constant in the image's dtype; refuse one that the dtype cannot hold."""
+    given = value if isinstance(value, jax.Array) else np.asarray(value)
+    exact = jnp.issubdtype(dtype, jnp.integer)
+    if given.shape != ():
+        raise ValueError(f"fill_value: expected one number, got shape {given.shape}")
+    if isinstance(given, jax.Array) or not exact:
+        holds = jnp.promote_types(given.dtype, dtype)
+        fits = jnp.issubdtype(holds, jnp.complexfloating) <= jnp.issubdtype(
+            dtype, jnp.complexfloating
+        ) and (not exact or holds == dtype)
+    else:
+        limits = jnp.iinfo(dtype)
+        fits = given == np.trunc(given) and limits.min <= given <= limits.max
+    if not fits:
+        raise ValueError(f"fill_value: expected a number that {dtype} holds, got {value!r}")
+    return jnp.asarray(given).astype(dtype)
+
+
+def _image_size(image_shape: Sequence[int]) -> Pair:
+    if len(image_shape) < 2:
+        raise ValueError(f"image: expected a shape (..., H, W), got {tuple(image_shape)}")
+    return _sizes("image", image_shape[-2:])
+
+
+def _sizes(name: str, shape: Sequence[int]) -> Pair:
+    return _integers(name, shape, at_least=1, noun="sizes")
+
+
+def _integers(name: str, values: Sequence[Any], *, at_least: int, noun: str = "integers") -> Pair:
+    try:
+        pair = tuple(operator.index(value) for value in values)
+    except TypeError:
+        pair = ()
+    booleans = any(isinstance(value, bool) for value in values)
+    if len(pair) != 2 or min(pair) < at_least or booleans:
+        shown = values[0] if len(values) == 2 and values[0] == values[1] else values
+        raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {shown!r}")
+    return pair[0], pair[1]

@@ -1,0 +1,27 @@
+"""Strict JAX settings for every test."""
+
+import os
+
+# Before JAX starts: the bounds below are derived for a CPU, and a shared GPU is left alone.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_debug_key_reuse", True)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Turn the annotation checks off, so that a wrong argument meets our own message."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def x64():
+    """Turn 64-bit types on for one test."""
+    with jax.enable_x64(True):
+        yield
