@@ -155,7 +155,7 @@ def is_literal_zero(fill_value: Any) -> bool:
     return isinstance(fill_value, int | float) and fill_value == 0
 
 
-def kernel_extent(kernel_size: Pair, dilation: Pair) -> Pair:
+def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
     """Return the rows and columns that a dilated kernel spans."""
     return dilation[0] * (kernel_size[0] - 1) + 1, dilation[1] * (kernel_size[1] - 1) + 1
 
