@@ -131,7 +131,10 @@ def corr2d_reference(
 
 def _array(name: str, value: Any) -> Array:
     """Return numbers as a JAX array; refuse integers that lose bits for want of x64."""
-    host = None if isinstance(value, jax.Array) else np.asarray(value)
+    try:
+        host = None if isinstance(value, jax.Array) else np.asarray(value)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(f"{name}: expected an array of numbers; {error}") from error
     if host is not None and host.dtype.kind not in "biufcV":  # V: bfloat16 and its kin
         raise ValueError(f"{name}: expected an array of numbers, got dtype {host.dtype}")
     array = jnp.asarray(value if host is None else host)
@@ -168,7 +171,10 @@ def _dtypes(image: np.dtype, kernel: np.dtype, preferred: Any) -> tuple[np.dtype
 
 def _checked_preference(preferred: Any, default: np.dtype) -> np.dtype:
     """Refuse a result type that drops a fraction, an imaginary part or integer bits."""
-    dtype = jnp.dtype(preferred)
+    try:
+        dtype = jnp.dtype(preferred)
+    except TypeError as error:
+        raise ValueError(f"preferred_element_type: expected a dtype, got {preferred!r}") from error
     loses = _kind(dtype) < _kind(default)
     if _kind(dtype) == _kind(default) == 0:
         loses = not np.can_cast(default, dtype)

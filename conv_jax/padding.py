@@ -172,14 +172,17 @@ def _fill(value: Shaped[ArrayLike, ""], dtype: np.dtype) -> Shaped[Array, ""]:
     exact = jnp.issubdtype(dtype, jnp.integer)
     if given.shape != ():
         raise ValueError(f"fill_value: expected one number, got shape {given.shape}")
-    if isinstance(given, jax.Array) or not exact:
+    if given.dtype.kind not in "biufcV":  # V: bfloat16 and its kin
+        fits = False
+    elif isinstance(given, jax.Array) or not exact:
         holds = jnp.promote_types(given.dtype, dtype)
         fits = jnp.issubdtype(holds, jnp.complexfloating) <= jnp.issubdtype(
             dtype, jnp.complexfloating
         ) and (not exact or holds == dtype)
     else:
         limits = jnp.iinfo(dtype)
-        fits = given == np.trunc(given) and limits.min <= given <= limits.max
+        whole = given.dtype.kind in "biuf" and given == np.trunc(given)
+        fits = whole and limits.min <= given <= limits.max
     if not fits:
         raise ValueError(f"fill_value: expected a number that {dtype} holds, got {value!r}")
     return jnp.asarray(given).astype(dtype)
@@ -202,6 +205,6 @@ def _integers(name: str, values: Sequence[Any], *, at_least: int, noun: str = "i
         pair = ()
     booleans = any(isinstance(value, bool) for value in values)
     if len(pair) != 2 or min(pair) < at_least or booleans:
-        shown = values[0] if len(values) == 2 and values[0] == values[1] else values
+        shown = values[0] if len(values) == 2 and values[0] is values[1] else values
         raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {shown!r}")
     return pair[0], pair[1]

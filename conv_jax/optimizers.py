@@ -1,0 +1,103 @@
+"""Optimizers and learning-rate schedules by name, through optax."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+Schedule = Callable[[Any], Any]  # step -> learning rate
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+}
+if hasattr(optax.contrib, "muon"):
+    OPTIMIZERS["muon"] = optax.contrib.muon
+
+# Those that decay weights by themselves, and what they call the mask.
+_DECAY_MASKS = {"adamw": "mask", "muon": "weight_decay_mask"}
+
+SCHEDULES = ("constant", "cosine", "one_cycle")
+
+
+def make_schedule(
+    name: str, *, learning_rate: float, num_steps: int, warmup: float = 0.3
+) -> Schedule:
+    """Return the learning rate as a function of the step.
+
+    "constant" stays; "cosine" falls from the peak to 0 along half a cosine; "one_cycle" rises
+    from a 25th of the peak and falls to 0, each along half a cosine (Smith and Topin 2017).
+
+    Args:
+      name: one of SCHEDULES.
+      learning_rate: the peak, above 0.
+      num_steps: length of the run in optimizer steps, at least 1.
+      warmup: part of the run that "one_cycle" spends rising, in (0, 1).
+
+    Returns:
+      A function of the step, for an optax optimizer.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    if name == "constant":
+        return optax.constant_schedule(learning_rate)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(learning_rate, num_steps)
+    if name == "one_cycle":
+        return optax.warmup_cosine_decay_schedule(
+            init_value=learning_rate / 25,
+            peak_value=learning_rate,
+            warmup_steps=max(1, round(warmup * num_steps)),
+            decay_steps=max(2, num_steps),
+        )
+    raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
+
+
+def make_optimizer(
+    name: str,
+    schedule: Schedule,
+    *,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+    **options: float | bool,
+) -> optax.GradientTransformation:
+    """Return an optax optimizer.
+
+    Weight decay acts on arrays of two axes and more, not on biases. "adamw" and "muon" decouple
+    it from the gradient (Loshchilov and Hutter 2019); for "sgd" and "adam" it is added to the
+    gradient, as in torch.
+
+    Args:
+      name: one of OPTIMIZERS.
+      schedule: the learning rate as a function of the step.
+      weight_decay: strength of the decay, at least 0.
+      clip_norm: largest global norm of the gradient; None does not clip.
+      **options: the optimizer's own: momentum and nesterov for "sgd", b1, b2, eps and so on.
+
+    Returns:
+      An optax transformation of gradients.
+
+    Raises:
+      ValueError: for an unknown name, or an option that the optimizer does not have.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    known = inspect.signature(OPTIMIZERS[name]).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"optimizer: {name!r} has no option {', '.join(map(repr, unknown))}")
+    steps = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    decay: dict[str, Any] = {}
+    if name in _DECAY_MASKS:
+        decay = {"weight_decay": weight_decay, _DECAY_MASKS[name]: _is_matrix}
+    elif weight_decay:
+        steps.append(optax.add_decayed_weights(weight_decay, mask=_is_matrix))
+    return optax.chain(*steps, OPTIMIZERS[name](schedule, **options, **decay))
+
+
+def _is_matrix(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

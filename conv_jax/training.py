@@ -1,0 +1,305 @@
+"""The training loop: a pure step, epochs over data that lies on the device, evaluation."""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Params = Any  # nested dict of arrays
+Metrics = dict[str, jax.Array]
+Apply = Callable[[Params, jax.Array], jax.Array]
+Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Batch(NamedTuple):
+    """Examples and what is to be learned of them; [N, ...] for a whole data set."""
+
+    images: jax.Array  # [B, H, W, C]
+    labels: jax.Array  # [B] int32, or the target arrays of a regression [B, ...]
+
+
+class TrainState(NamedTuple):
+    """All that a step reads and changes."""
+
+    step: jax.Array  # [] int32, steps done
+    params: Params
+    opt_state: optax.OptState
+    average: Params | None  # exponential moving average of params; None without
+    key: jax.Array  # the run's key: orders and augmentations are folded from it
+
+
+class Interval(NamedTuple):
+    """What some steps on end measured, on the host."""
+
+    epoch: int  # counted from 1
+    step: int  # steps done at its end
+    metrics: dict[str, np.ndarray]  # each [steps of the interval]
+    seconds: float
+    ends_epoch: bool
+
+
+_ORDER, _AUGMENTATION = 0, 1  # what a key folded from the run's key is for
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+class DivergedError(ArithmeticError):
+    """The loss stopped being a number."""
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Return the mean softmax cross entropy of logits [B, classes] and labels [B].
+
+    Args:
+      label_smoothing: part of the target spread over all classes, in [0, 1).
+
+    Returns:
+      A function (logits, labels) -> (loss, {"accuracy"}).
+    """
+
+    def loss(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, Metrics]:
+        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+        losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+        return losses.mean(), {"accuracy": jnp.mean(logits.argmax(axis=-1) == labels)}
+
+    return loss
+
+
+def squared_error(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Metrics]:
+    """Return the squared error, summed over each example and averaged over the batch."""
+    return jnp.sum((outputs - targets) ** 2) / outputs.shape[0], {}
+
+
+def init_state(
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    *,
+    key: jax.Array,
+    average: bool = False,
+) -> TrainState:
+    """Return the state before the first step.
+
+    Args:
+      params: the initial parameters.
+      optimizer: the optimizer of the run.
+      key: the key of the run, consumed.
+      average: whether to keep a moving average of the parameters.
+
+    Returns:
+      The state; `average` starts as a copy of `params`.
+    """
+    copy = jax.tree.map(jnp.copy, params) if average else None
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), copy, key)
+
+
+def make_train_step(
+    apply: Apply,
+    optimizer: optax.GradientTransformation,
+    *,
+    loss: Loss,
+    augment: Augment | None = None,
+    average_decay: float = 0.999,
+) -> TrainStep:
+    """Return a pure step with the signature `lax.scan` expects.
+
+    Args:
+      apply: (params, images) -> outputs.
+      optimizer: the optimizer of the run.
+      loss: (outputs, labels) -> (loss, metrics).
+      augment: (key, images) -> images; None leaves them.
+      average_decay: decay per step of the moving average, in [0, 1); smaller at the start:
+        at most (1 + step) / (10 + step).
+
+    Returns:
+      (state, batch) -> (state, metrics); metrics hold "loss", "grad_norm" and those of `loss`.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        images = batch.images
+        if augment is not None:
+            images = augment(_folded(state.key, _AUGMENTATION, state.step), images)
+
+        def loss_fn(params: Params) -> tuple[jax.Array, Metrics]:
+            return loss(apply(params, images), batch.labels)
+
+        (value, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = _moving_average(state, params, average_decay)
+        metrics = {"loss": value, "grad_norm": optax.global_norm(grads), **metrics}
+        return TrainState(state.step + 1, params, opt_state, average, state.key), metrics
+
+    return train_step
+
+
+def train(
+    state: TrainState,
+    data: Batch,
+    *,
+    train_step: TrainStep,
+    batch_size: int,
+    num_epochs: int,
+    interval: int = 100,
+) -> Iterator[tuple[TrainState, Interval]]:
+    """Train, yielding the state and what was measured after every interval of steps.
+
+    The data stays on the device; each epoch takes it in a new order, and leaves out the last
+    N mod batch_size examples of that order. Steps are sent off without waiting for results,
+    which are fetched once an interval. The state that goes in, and each one that was yielded,
+    is donated to the next step: read what you need of it before asking for more.
+
+    Args:
+      state: where to start; a state in the middle of a run goes on from there.
+      data: all examples, [N, ...].
+      train_step: from `make_train_step`; use one function for all seeds, to compile once.
+      batch_size: B, at most N.
+      num_epochs: epochs of the whole run.
+      interval: most steps between two yields; an interval ends with its epoch.
+
+    Yields:
+      (state, Interval).
+
+    Raises:
+      ValueError: if the batch is larger than the data.
+      DivergedError: when the loss is not a finite number, after yielding the steps before it.
+    """
+    num_examples = data.images.shape[0]
+    num_batches = num_examples // batch_size
+    if num_batches < 1:
+        raise ValueError(f"batch_size: expected at most {num_examples} examples, got {batch_size}")
+    step, last_good = int(state.step), "none"
+    data = jax.device_put(data)
+    while step < num_epochs * num_batches:
+        epoch, done = divmod(step, num_batches)
+        order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
+        while done < num_batches:
+            start, count = time.perf_counter(), min(interval, num_batches - done)
+            fetched = []
+            for _ in range(count):
+                state, metrics = _step_on(train_step, state, data, order)
+                fetched.append(metrics)
+            done, step = done + count, step + count
+            columns = _columns(jax.device_get(fetched))
+            seconds = time.perf_counter() - start
+            report = Interval(epoch + 1, step, columns, seconds, ends_epoch=done == num_batches)
+            yield from _until_diverged(state, report, last_good)
+            last_good = _describe_last(step, columns)
+
+
+def evaluate(
+    apply: Apply,
+    params: Params,
+    data: Batch,
+    *,
+    batch_size: int = 1000,
+) -> tuple[dict[str, float], np.ndarray]:
+    """Evaluate a classifier on every example, the ragged last batch included.
+
+    Args:
+      apply: (params, images) -> logits.
+      params: the parameters.
+      data: all examples, [N, ...]; labels [N].
+      batch_size: examples at a time.
+
+    Returns:
+      {"loss", "accuracy"}, means over all N examples, and the logits [N, classes].
+    """
+    num_examples = len(data.labels)
+    batch_size = min(batch_size, num_examples)
+    logits = []
+    for start in range(0, num_examples, batch_size):
+        images = jnp.asarray(data.images[start : start + batch_size])
+        missing = batch_size - images.shape[0]
+        padded = jnp.pad(images, ((0, missing),) + ((0, 0),) * (images.ndim - 1))
+        logits.append(_apply(apply, params, padded)[: batch_size - missing])
+    outputs = jnp.concatenate(logits)
+    loss, metrics = cross_entropy()(outputs, jnp.asarray(data.labels))
+    return {"loss": float(loss), "accuracy": float(metrics["accuracy"])}, np.asarray(outputs)
+
+
+def standardize(images: jax.Array, *, mean: float, std: float) -> jax.Array:
+    """Turn grey values 0..255 into float32 of mean 0 and standard deviation 1.
+
+    Args:
+      images: uint8, any shape.
+      mean: mean of the training images, on the scale 0..1.
+      std: their standard deviation, on the same scale.
+
+    Returns:
+      float32 of the same shape.
+    """
+    return (images.astype(jnp.float32) / 255 - mean) / std
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step_on(
+    train_step: TrainStep, state: TrainState, data: Batch, order: jax.Array
+) -> tuple[TrainState, Metrics]:
+    """Gather the state's next batch, order [S, B], and take the step."""
+    indices = order[state.step % order.shape[0]]
+    return train_step(state, Batch(data.images[indices], data.labels[indices]))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(apply: Apply, params: Params, images: jax.Array) -> jax.Array:
+    return apply(params, images)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _epoch_order(
+    key: jax.Array, epoch: int, num_examples: int, shape: tuple[int, int]
+) -> jax.Array:
+    order = jax.random.permutation(_folded(key, _ORDER, epoch), num_examples)
+    return order[: math.prod(shape)].reshape(shape)
+
+
+def _folded(key: jax.Array, purpose: int, index: int | jax.Array) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), index)
+
+
+def _moving_average(state: TrainState, params: Params, decay: float) -> Params | None:
+    if state.average is None:
+        return None
+    warm_decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+    return optax.incremental_update(params, state.average, 1 - warm_decay)
+
+
+def _columns(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _until_diverged(
+    state: TrainState, report: Interval, last_good: str
+) -> Iterator[tuple[TrainState, Interval]]:
+    """Yield the interval; if its loss stops being finite, yield the steps before and raise."""
+    losses = report.metrics["loss"]
+    finite = np.isfinite(losses)
+    if finite.all():
+        yield state, report
+        return
+    count = int(np.argmin(finite))
+    step = report.step - len(losses) + count
+    good = {name: column[:count] for name, column in report.metrics.items()}
+    if count:
+        last_good = _describe_last(step, good)
+        yield state, report._replace(step=step, metrics=good, ends_epoch=False)
+    raise DivergedError(_divergence(step + 1, losses[count], last_good))
+
+
+def _describe_last(step: int, metrics: dict[str, np.ndarray]) -> str:
+    loss, norm = metrics["loss"][-1], metrics["grad_norm"][-1]
+    return f"{loss:.4g} at step {step}, gradient norm {norm:.3g}"
+
+
+def _divergence(step: int, loss: np.ndarray, last_good: str) -> str:
+    cause = "the learning rate is too high; lower it or clip the gradient"
+    if step == 1:
+        cause = "the images, the targets or the initial parameters are not finite"
+    return f"loss is {loss} at step {step} (last good loss: {last_good}); likely cause: {cause}"

@@ -1,0 +1,1 @@
+"""The experiments: one file each, read top to bottom; `python -m experiments --help`."""

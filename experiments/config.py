@@ -1,0 +1,322 @@
+"""Typed configs: what a TOML file may say, and one line for each mistake in it."""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    if len({len(row) for row in rows}) != 1 or not rows[0]:
+        raise ValueError("input should be rows of one length, at least 1")
+    return rows
+
+
+Matrix = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_rectangular)]
+
+
+class Section(BaseModel):
+    """A table of a config: frozen, strict, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Optimizer(Section):
+    learning_rate: Positive = Field(description="Peak learning rate.")
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.3, description="Part of the run that one_cycle spends rising."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Positive | None = Field(
+        default=None, description="Largest global norm of the gradient."
+    )
+
+
+class Sgd(_Optimizer):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"]
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+
+class Adam(_Optimizer):
+    """Adam, or AdamW with decoupled weight decay."""
+
+    name: Literal["adam", "adamw"]
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+
+
+class Muon(_Optimizer):
+    """Muon for matrices, Adam for the rest."""
+
+    name: Literal["muon"]
+    beta: Fraction = 0.95
+
+
+Optimizer = Annotated[Sgd | Adam | Muon, Field(discriminator="name")]
+
+
+class ImageData(Section):
+    """Which images."""
+
+    name: Literal["digits", "digits_halves", "mnist", "fashion_mnist", "kmnist", "idx"]
+    root: str | None = Field(default=None, description="Folder of IDX files; else CONV_JAX_DATA.")
+    download: bool = Field(default=True, description="Fetch what no folder has.")
+    batch_size: Count = 128
+    train_size: Count | None = Field(default=None, description="Use only the first so many images.")
+    holdout: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Evaluate on so many of the last training images, not on the test set.",
+    )
+
+
+class LeNet5Model(Section):
+    """A preset, and what differs from it."""
+
+    preset: Literal["notes", "lecun1998", "d2l"] = "notes"
+    channels: tuple[Count, Count] | None = None
+    hidden: tuple[Count, ...] | None = None
+    activation: Literal["relu", "tanh", "sigmoid"] | None = None
+    pooling: Literal["max", "avg"] | None = None
+
+
+class Augmentation(Section):
+    """Random changes of the training images."""
+
+    shift: Annotated[int, Field(ge=0, le=16)] = Field(
+        default=0, description="Largest shift in pixels."
+    )
+
+
+class Training(Section):
+    """How long, and with what."""
+
+    epochs: Count
+    label_smoothing: Fraction = 0.0
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay of a moving average of the weights, then the one evaluated.",
+    )
+    log_every: Count = Field(default=100, description="Steps between two lines of metrics.")
+
+
+class LeNet5Config(Section):
+    """Train LeNet5 to tell images apart."""
+
+    experiment: Literal["lenet5"]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="The first seed.")
+    seeds: Count = Field(default=1, description="Number of seeds, trained one after the other.")
+    data: ImageData
+    model: LeNet5Model = LeNet5Model()
+    optimizer: Optimizer
+    augment: Augmentation = Augmentation()
+    train: Training
+
+
+class PatternData(Section):
+    """The image whose correlation with the target is to be explained."""
+
+    image: Literal["stripe", "natural"] = Field(
+        default="stripe",
+        description="The chapter's 6x8 image, or random with amplitude 1/frequency.",
+    )
+    size: Annotated[int, Field(ge=8, le=4096)] = Field(
+        default=128, description="Side of 'natural'."
+    )
+    crop: Count = Field(default=16, description="Side of the crops of 'natural', in pixels.")
+    num_crops: Count = 256
+    batch_size: Count = 1
+
+
+class KernelModel(Section):
+    """The kernel to learn, and the layer that learns it."""
+
+    target: Literal["derivative", "sobel", "laplacian", "box", "gaussian"] | Matrix = "derivative"
+    initial: Matrix | None = Field(
+        default=None, description="Initial weight; else uniform in [0, 1)."
+    )
+    strict_convolution: bool = Field(
+        default=False, description="Learn by convolution, so the flip."
+    )
+
+
+class KernelTraining(Section):
+    """How long, and how the loss is told."""
+
+    epochs: Count
+    log_every: Count = Field(default=5, description="Epochs between two printed losses.")
+    wording: Literal["notes", "chapter"] = Field(
+        default="notes", description="How a loss is printed."
+    )
+
+
+class LearnKernelConfig(Section):
+    """Learn a kernel from an image and its correlation with that kernel."""
+
+    experiment: Literal["learn_kernel"]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: PatternData = PatternData()
+    model: KernelModel = KernelModel()
+    optimizer: Optimizer
+    train: KernelTraining
+
+
+Config = LeNet5Config | LearnKernelConfig
+_TAGGED: dict[str, type[Section]] = {
+    "learn_kernel": LearnKernelConfig,
+    "lenet5": LeNet5Config,
+    "sgd": Sgd,
+    "adam": Adam,
+    "adamw": Adam,
+    "muon": Muon,
+}
+_ADAPTER = TypeAdapter(Annotated[Config, Field(discriminator="experiment")])
+
+
+class ConfigError(ValueError):
+    """Every mistake of a config, one line each."""
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config and apply overrides such as "optimizer.learning_rate=0.05".
+
+    Args:
+      path: a TOML file.
+      overrides: dotted key = value in TOML's grammar; a bare word is a string.
+
+    Returns:
+      The config, frozen.
+
+    Raises:
+      ConfigError: all mistakes at once, each with its source, key, what was expected and came.
+    """
+    raw = _read(path)
+    sources = {}
+    for override in overrides:
+        sources[_apply(raw, override)] = f"override {override!r}"
+    try:
+        return _ADAPTER.validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        lines = {_key(e, raw): _line(e, raw, sources, path) for e in reversed(error.errors())}
+        raise ConfigError("\n".join(reversed(lines.values()))) from None
+
+
+def dump(config: Config) -> dict[str, Any]:
+    """Return a config as a table for TOML, which has no null; it loads back equal."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+def schema() -> str:
+    """Return the JSON schema of all configs, for editors that complete and check TOML."""
+    return json.dumps(_ADAPTER.json_schema(), indent=2) + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(str(other) for other in path.parent.glob("*.toml"))
+        raise ConfigError(f"{path}: no such file{_did_you_mean(str(path), known)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _apply(raw: dict[str, Any], override: str) -> str:
+    """Set one override in the raw table and return its key."""
+    key, equals, value = override.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
+        raise ConfigError(f"override {override!r}: expected KEY=VALUE, as in train.epochs=3")
+    table = raw
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"override {override!r}: {parent} is a value, not a table")
+    table[last] = _value(override, value)
+    return key
+
+
+def _value(override: str, text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.fullmatch(r"[^\s\"'\[\]{}=,#]+", text):
+            return text
+        raise ConfigError(f"override {override!r}: {text!r} is not a TOML value") from None
+
+
+def _line(error: ErrorDetails, raw: dict[str, Any], sources: dict[str, str], path: Path) -> str:
+    """Say one mistake: source, key, what was expected, what came."""
+    key = _key(error, raw)
+    last = key.rpartition(".")[2]
+    context = error.get("ctx", {})
+    source = next((sources[k] for k in sources if f"{key}.".startswith(f"{k}.")), path)
+    what = f"{source}: {key}"
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return f"{what}: required, and not given"
+    if error["type"] == "extra_forbidden":
+        known = list(_section(error).model_fields)
+        return f"{what}: unknown key{_did_you_mean(last, known) or f' (one of: {_listed(known)})'}"
+    if error["type"] == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "").split(", ")
+        word = str(error["input"].get(last))
+        return f"{what}: unknown {last} {word!r}{_did_you_mean(word, known)} (one of: {_listed(known)})"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{what}: {message[0].lower()}{message[1:]}, got {_shown(error['input'])}"
+
+
+def _key(error: ErrorDetails, raw: Any) -> str:
+    """Return the dotted key of an error: its location without the names of union members."""
+    keys: list[int | str] = []
+    for part in error["loc"]:
+        if isinstance(part, int) or (isinstance(raw, dict) and part in raw):
+            raw = raw[part]
+            keys.append(part)
+    if error["type"] == "missing":
+        keys.append(error["loc"][-1])
+    if error["type"].startswith("union_tag"):
+        keys.append(error.get("ctx", {})["discriminator"].strip("'"))
+    return ".".join(map(str, keys))
+
+
+def _section(error: ErrorDetails) -> type[Section]:
+    """Return the section that an error's last key stands in."""
+    section: type[Section] = LeNet5Config
+    for part in error["loc"][:-1]:
+        if part in _TAGGED:
+            section = _TAGGED[str(part)]
+        elif part in section.model_fields:
+            annotation = section.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, Section):
+                section = annotation
+    return section
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
