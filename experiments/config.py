@@ -1,15 +1,15 @@
 """Typed configs: what a TOML file may say, and one line for each mistake in it."""
 
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+
+from experiments import config_errors
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -210,8 +210,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     try:
         return _ADAPTER.validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        lines = {_key(e, raw): _line(e, raw, sources, path) for e in reversed(error.errors())}
-        raise ConfigError("\n".join(reversed(lines.values()))) from None
+
+        def source(key: str) -> str:
+            return next((sources[k] for k in sources if f"{key}.".startswith(f"{k}.")), str(path))
+
+        lines = config_errors.explain(error, raw, source=source, known_keys=_known_keys)
+        raise ConfigError("\n".join(lines)) from None
 
 
 def dump(config: Config) -> dict[str, Any]:
@@ -229,7 +233,9 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.toml"))
-        raise ConfigError(f"{path}: no such file{_did_you_mean(str(path), known)}") from None
+        raise ConfigError(
+            f"{path}: no such file{config_errors.did_you_mean(str(path), known)}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
@@ -261,62 +267,14 @@ def _value(override: str, text: str) -> Any:
         raise ConfigError(f"override {override!r}: {text!r} is not a TOML value") from None
 
 
-def _line(error: ErrorDetails, raw: dict[str, Any], sources: dict[str, str], path: Path) -> str:
-    """Say one mistake: source, key, what was expected, what came."""
-    key = _key(error, raw)
-    last = key.rpartition(".")[2]
-    context = error.get("ctx", {})
-    source = next((sources[k] for k in sources if f"{key}.".startswith(f"{k}.")), path)
-    what = f"{source}: {key}"
-    if error["type"] in ("missing", "union_tag_not_found"):
-        return f"{what}: required, and not given"
-    if error["type"] == "extra_forbidden":
-        known = list(_section(error).model_fields)
-        return f"{what}: unknown key{_did_you_mean(last, known) or f' (one of: {_listed(known)})'}"
-    if error["type"] == "union_tag_invalid":
-        known = context["expected_tags"].replace("'", "").split(", ")
-        word = str(error["input"].get(last))
-        return f"{what}: unknown {last} {word!r}{_did_you_mean(word, known)} (one of: {_listed(known)})"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{what}: {message[0].lower()}{message[1:]}, got {_shown(error['input'])}"
-
-
-def _key(error: ErrorDetails, raw: Any) -> str:
-    """Return the dotted key of an error: its location without the names of union members."""
-    keys: list[int | str] = []
-    for part in error["loc"]:
-        if isinstance(part, int) or (isinstance(raw, dict) and part in raw):
-            raw = raw[part]
-            keys.append(part)
-    if error["type"] == "missing":
-        keys.append(error["loc"][-1])
-    if error["type"].startswith("union_tag"):
-        keys.append(error.get("ctx", {})["discriminator"].strip("'"))
-    return ".".join(map(str, keys))
-
-
-def _section(error: ErrorDetails) -> type[Section]:
-    """Return the section that an error's last key stands in."""
+def _known_keys(loc: config_errors.Location) -> list[str]:
+    """Return the keys of the section that a location's last key stands in."""
     section: type[Section] = LeNet5Config
-    for part in error["loc"][:-1]:
+    for part in map(str, loc[:-1]):
         if part in _TAGGED:
-            section = _TAGGED[str(part)]
+            section = _TAGGED[part]
         elif part in section.model_fields:
-            annotation = section.model_fields[str(part)].annotation
+            annotation = section.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, Section):
                 section = annotation
-    return section
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return list(section.model_fields)

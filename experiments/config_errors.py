@@ -1,0 +1,80 @@
+"""One line for each mistake in a config: where, which key, what was expected, what came."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+Location = tuple[int | str, ...]  # pydantic's: keys, indices and names of union members
+
+
+def explain(
+    error: ValidationError,
+    raw: dict[str, Any],
+    *,
+    source: Callable[[str], str],
+    known_keys: Callable[[Location], Iterable[str]],
+) -> list[str]:
+    """Say every mistake that pydantic found, at most one line a key.
+
+    Args:
+      error: what pydantic raised.
+      raw: the table that was validated.
+      source: tells where a dotted key was given.
+      known_keys: tells the keys of the table that holds a location.
+
+    Returns:
+      The lines, in the order of the keys.
+    """
+    lines: dict[str, str] = {}
+    for details in error.errors():
+        key = _key(details, raw)
+        known = list(known_keys(details["loc"]))
+        lines.setdefault(key, f"{source(key)}: {key}: {_mistake(details, key, known)}")
+    return list(lines.values())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest known word, "" if none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _mistake(error: ErrorDetails, key: str, known: list[str]) -> str:
+    """Say what was expected and what came."""
+    last = key.rpartition(".")[2]
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return "required, and not given"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key{did_you_mean(last, known) or f' (one of: {_listed(known)})'}"
+    if error["type"] == "union_tag_invalid":
+        tags = error.get("ctx", {})["expected_tags"].replace("'", "").split(", ")
+        word = str(error["input"].get(last))
+        return f"unknown {last} {word!r}{did_you_mean(word, tags)} (one of: {_listed(tags)})"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, got {_shown(error['input'])}"
+
+
+def _key(error: ErrorDetails, raw: Any) -> str:
+    """Return the dotted key of an error: its location without the names of union members."""
+    keys: list[int | str] = []
+    for part in error["loc"]:
+        if isinstance(part, int) or (isinstance(raw, dict) and part in raw):
+            raw = raw[part]
+            keys.append(part)
+    if error["type"] == "missing":
+        keys.append(error["loc"][-1])
+    if error["type"].startswith("union_tag"):
+        keys.append(error.get("ctx", {})["discriminator"].strip("'"))
+    return ".".join(map(str, keys))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
