@@ -77,7 +77,8 @@ def corr2d(
         known = ", ".join(map(repr, ("auto", *ALGORITHMS)))
         raise ValueError(f"algorithm: expected one of {known}, got {algorithm!r}")
 
-    sum_dtype, result_dtype = _dtypes(image.dtype, kernel.dtype, preferred_element_type)
+    with jax.numpy_dtype_promotion("standard"):  # the rule above holds in "strict" mode too
+        sum_dtype, result_dtype = _dtypes(image.dtype, kernel.dtype, preferred_element_type)
     image, kernel = image.astype(sum_dtype), kernel.astype(sum_dtype)
     strides = padding_rules.positive_pair("stride", stride)
     dilations = padding_rules.positive_pair("dilation", dilation)
@@ -125,7 +126,19 @@ def corr2d_reference(
     kernel: Shaped[ArrayLike, "kH kW"] | list,
     **options: Any,
 ) -> Shaped[Array, "*batch H_out W_out"]:
-    """Correlate by the vmap'd definition: `corr2d` with algorithm "reference"."""
+    """Correlate by the vmap'd definition: `corr2d` with algorithm "reference".
+
+    Args:
+      image: [..., H, W], as for `corr2d`.
+      kernel: [kH, kW], as for `corr2d`.
+      **options: those of `corr2d` but `algorithm`.
+
+    Returns:
+      [..., H', W'], as `corr2d`.
+
+    >>> corr2d_reference([[1, 2, 4]], [[-1, 1]])
+    Array([[1, 2]], dtype=int32)
+    """
     return corr2d(image, kernel, algorithm="reference", **options)
 
 

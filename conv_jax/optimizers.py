@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules by name, through optax."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -97,6 +97,26 @@ def make_optimizer(
     elif weight_decay:
         steps.append(optax.add_decayed_weights(weight_decay, mask=_is_matrix))
     return optax.chain(*steps, OPTIMIZERS[name](schedule, **options, **decay))
+
+
+def from_config(options: Mapping[str, Any], *, num_steps: int) -> optax.GradientTransformation:
+    """Return the optimizer that the `[optimizer]` table of a config describes.
+
+    Args:
+      options: name, learning_rate, schedule and warmup, and the rest for `make_optimizer`.
+      num_steps: length of the run in steps.
+
+    Returns:
+      An optax transformation of gradients.
+
+    Raises:
+      ValueError: as `make_schedule` and `make_optimizer`.
+    """
+    rest = dict(options)
+    name, schedule = rest.pop("name"), rest.pop("schedule")
+    peak, warmup = rest.pop("learning_rate"), rest.pop("warmup")
+    rates = make_schedule(schedule, learning_rate=peak, num_steps=num_steps, warmup=warmup)
+    return make_optimizer(name, rates, **rest)
 
 
 def _is_matrix(params: Any) -> Any:

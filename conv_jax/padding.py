@@ -145,9 +145,14 @@ def pad(
     if not any(map(any, pads)):
         return image
     widths = ((0, 0),) * (image.ndim - 2) + tuple(pads)
-    if boundary == "constant":
-        return jnp.pad(image, widths, constant_values=_fill(fill_value, image.dtype))
-    return jnp.pad(image, widths, mode=boundary)
+    if boundary != "constant":
+        return jnp.pad(image, widths, mode=boundary)
+    padded = jnp.pad(image, widths)
+    if is_literal_zero(fill_value):
+        return padded
+    # Not `constant_values`: lax.pad cannot be differentiated by its constant alone.
+    inside = jnp.pad(jnp.ones(image.shape, bool), widths)
+    return jnp.where(inside, padded, _fill(fill_value, image.dtype))
 
 
 def is_literal_zero(fill_value: Any) -> bool:
@@ -169,19 +174,18 @@ def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
 def _fill(value: Shaped[ArrayLike, ""], dtype: np.dtype) -> Shaped[Array, ""]:
     """Return the constant in the image's dtype; refuse one that the dtype cannot hold."""
     given = value if isinstance(value, jax.Array) else np.asarray(value)
-    exact = jnp.issubdtype(dtype, jnp.integer)
     if given.shape != ():
         raise ValueError(f"fill_value: expected one number, got shape {given.shape}")
-    if given.dtype.kind not in "biufcV":  # V: bfloat16 and its kin
+    kind = given.dtype.kind
+    if kind not in "biufcV":  # V: bfloat16 and its kin
         fits = False
-    elif isinstance(given, jax.Array) or not exact:
-        holds = jnp.promote_types(given.dtype, dtype)
-        fits = jnp.issubdtype(holds, jnp.complexfloating) <= jnp.issubdtype(
-            dtype, jnp.complexfloating
-        ) and (not exact or holds == dtype)
+    elif not jnp.issubdtype(dtype, jnp.integer):
+        fits = kind != "c" or dtype.kind == "c"
+    elif isinstance(given, jax.Array):
+        fits = np.can_cast(given.dtype, dtype)
     else:
         limits = jnp.iinfo(dtype)
-        whole = given.dtype.kind in "biuf" and given == np.trunc(given)
+        whole = kind in "biuf" and given == np.trunc(given)
         fits = whole and limits.min <= given <= limits.max
     if not fits:
         raise ValueError(f"fill_value: expected a number that {dtype} holds, got {value!r}")

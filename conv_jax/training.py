@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     """Examples and what is to be learned of them; [N, ...] for a whole data set."""
 
     images: jax.Array  # [B, H, W, C]
-    labels: jax.Array  # [B] int32, or the target arrays of a regression [B, ...]
+    labels: jax.Array  # [B] int32, or the targets of a regression [B, ...]
 
 
 class TrainState(NamedTuple):
@@ -133,7 +133,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = _moving_average(state, params, average_decay)
-        metrics = {"loss": value, "grad_norm": optax.global_norm(grads), **metrics}
+        metrics = {"loss": value, "grad_norm": optax.tree.norm(grads), **metrics}
         return TrainState(state.step + 1, params, opt_state, average, state.key), metrics
 
     return train_step
@@ -157,7 +157,7 @@ def train(
 
     Args:
       state: where to start; a state in the middle of a run goes on from there.
-      data: all examples, [N, ...].
+      data: all examples, [N, ...], on the device.
       train_step: from `make_train_step`; use one function for all seeds, to compile once.
       batch_size: B, at most N.
       num_epochs: epochs of the whole run.
@@ -175,7 +175,6 @@ def train(
     if num_batches < 1:
         raise ValueError(f"batch_size: expected at most {num_examples} examples, got {batch_size}")
     step, last_good = int(state.step), "none"
-    data = jax.device_put(data)
     while step < num_epochs * num_batches:
         epoch, done = divmod(step, num_batches)
         order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
@@ -215,12 +214,12 @@ def evaluate(
     batch_size = min(batch_size, num_examples)
     logits = []
     for start in range(0, num_examples, batch_size):
-        images = jnp.asarray(data.images[start : start + batch_size])
+        images = data.images[start : start + batch_size]
         missing = batch_size - images.shape[0]
         padded = jnp.pad(images, ((0, missing),) + ((0, 0),) * (images.ndim - 1))
         logits.append(_apply(apply, params, padded)[: batch_size - missing])
     outputs = jnp.concatenate(logits)
-    loss, metrics = cross_entropy()(outputs, jnp.asarray(data.labels))
+    loss, metrics = cross_entropy()(outputs, data.labels)
     return {"loss": float(loss), "accuracy": float(metrics["accuracy"])}, np.asarray(outputs)
 
 
@@ -254,7 +253,7 @@ def _apply(apply: Apply, params: Params, images: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _epoch_order(
-    key: jax.Array, epoch: int, num_examples: int, shape: tuple[int, int]
+    key: jax.Array, epoch: int | jax.Array, num_examples: int, shape: tuple[int, int]
 ) -> jax.Array:
     order = jax.random.permutation(_folded(key, _ORDER, epoch), num_examples)
     return order[: math.prod(shape)].reshape(shape)
@@ -298,7 +297,7 @@ def _describe_last(step: int, metrics: dict[str, np.ndarray]) -> str:
     return f"{loss:.4g} at step {step}, gradient norm {norm:.3g}"
 
 
-def _divergence(step: int, loss: np.ndarray, last_good: str) -> str:
+def _divergence(step: int, loss: np.floating, last_good: str) -> str:
     cause = "the learning rate is too high; lower it or clip the gradient"
     if step == 1:
         cause = "the images, the targets or the initial parameters are not finite"

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from experiments import config_errors
 
@@ -22,7 +31,16 @@ def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...]
     return rows
 
 
+def _name_or_matrix(value: Any) -> str:
+    return "name" if isinstance(value, str) else "matrix"
+
+
 Matrix = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_rectangular)]
+TargetName = Literal["derivative", "sobel", "laplacian", "box", "gaussian"]
+Target = Annotated[
+    Annotated[TargetName, Tag("name")] | Annotated[Matrix, Tag("matrix")],
+    Discriminator(_name_or_matrix),
+]
 
 
 class Section(BaseModel):
@@ -144,7 +162,7 @@ class PatternData(Section):
 class KernelModel(Section):
     """The kernel to learn, and the layer that learns it."""
 
-    target: Literal["derivative", "sobel", "laplacian", "box", "gaussian"] | Matrix = "derivative"
+    target: Target = "derivative"
     initial: Matrix | None = Field(
         default=None, description="Initial weight; else uniform in [0, 1)."
     )

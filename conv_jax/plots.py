@@ -1,0 +1,289 @@
+"""Figures of experiments, each a function of arrays; the only file that imports matplotlib."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+_GREY = {"cmap": "gray", "interpolation": "nearest"}
+
+
+def training_curves(
+    steps: Sequence[Float[np.ndarray, "S"]],
+    losses: Sequence[Float[np.ndarray, "S"]],
+    epochs: Sequence[Float[np.ndarray, "E"]],
+    accuracies: Sequence[Float[np.ndarray, "E"]],
+    *,
+    title: str,
+    evaluated_on: str,
+) -> Figure:
+    """Draw training loss and evaluated error against the epoch, one pale line a seed.
+
+    Args:
+      steps: for every seed, where its losses were measured, in epochs.
+      losses: for every seed, training losses.
+      epochs: for every seed, the epochs after which it was evaluated.
+      accuracies: for every seed, the evaluated accuracy, in [0, 1].
+      title: above the figure.
+      evaluated_on: which images the accuracy is of.
+
+    Returns:
+      A figure of two panels.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for x, y in zip(steps, losses, strict=True):
+        left.plot(x, y, color="C0", alpha=0.6, linewidth=1)
+    for x, y in zip(epochs, accuracies, strict=True):
+        right.plot(x, 100 * (1 - y), "o-", color="C1", alpha=0.6, linewidth=1, markersize=3)
+    left.set(xlabel="epoch", ylabel="training loss", yscale="log", title="Loss")
+    right.set(xlabel="epoch", ylabel=f"{evaluated_on} error (%)", title="Error")
+    right.set_yscale("symlog", linthresh=0.1)
+    low, high = right.get_ylim()
+    ticks = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    right.set_yticks([tick for tick in ticks if low <= tick <= high])
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter("")
+    left.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}")
+    for axes in (left, right):
+        axes.grid(alpha=0.3, which="both")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(f"{title} ({len(losses)} seed{'s' if len(losses) > 1 else ''})")
+    return figure
+
+
+def kernels(weights: Float[np.ndarray, "kH kW C O"], *, title: str) -> Figure:
+    """Draw the kernels [kH, kW] of a layer for its first input channel, on one symmetric scale.
+
+    Args:
+      weights: HWIO weights of a convolution.
+      title: above the figure.
+
+    Returns:
+      A figure with a colour bar: blue below 0, white 0, red above.
+    """
+    count = weights.shape[-1]
+    figure, grid = _grid(count, columns=min(count, 10), cell=0.95, extra_height=0.6)
+    limit = float(np.abs(weights[:, :, 0]).max()) or 1.0
+    scale = ScalarMappable(Normalize(-limit, limit), cmap="RdBu_r")
+    for index, axes in enumerate(grid[:count]):
+        axes.imshow(weights[:, :, 0, index], cmap=scale.cmap, norm=scale.norm)
+        axes.set_title(str(index), fontsize=8, pad=2)
+    figure.colorbar(scale, ax=grid, shrink=0.8, label="weight")
+    figure.suptitle(title)
+    return figure
+
+
+def feature_maps(maps: Mapping[str, Shaped[np.ndarray, "H W C"]], *, title: str) -> Figure:
+    """Draw the feature maps of one image, a row a layer, each map on its own grey scale.
+
+    Args:
+      maps: layer name -> [H, W, C].
+      title: above the figure.
+
+    Returns:
+      A figure with a row of up to 20 maps for every layer.
+    """
+    columns = min(20, max(layer.shape[-1] for layer in maps.values()))
+    figure = Figure(figsize=(0.62 * columns + 1, 0.95 * len(maps) + 0.5), layout="constrained")
+    grid = figure.subplots(len(maps), columns, squeeze=False)
+    for row, (name, layer) in zip(grid, maps.items(), strict=True):
+        for index, axes in enumerate(row):
+            axes.set_axis_off()
+            if index < layer.shape[-1]:
+                axes.imshow(layer[:, :, index], **_GREY)
+        size = f"{layer.shape[0]}x{layer.shape[1]}"
+        row[0].text(
+            -0.2, 0.5, f"{name}\n{size}", transform=row[0].transAxes, ha="right", va="center"
+        )
+    figure.suptitle(title)
+    return figure
+
+
+def confusion_matrix(
+    counts: Int[np.ndarray, "classes classes"], *, class_names: Sequence[str], title: str
+) -> Figure:
+    """Draw how often each class (row) was predicted as each (column); colour shows the mistakes.
+
+    Args:
+      counts: number of images by true and predicted class.
+      class_names: names of the classes.
+      title: above the figure.
+
+    Returns:
+      A figure with every count written in its cell.
+    """
+    size = 1.6 + 0.45 * len(class_names)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    mistakes = counts * (1 - np.eye(len(counts), dtype=int))
+    image = axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
+    for (row, column), count in np.ndenumerate(counts):
+        dark = mistakes[row, column] > 0.6 * mistakes.max()
+        weight = "bold" if row == column else "normal"
+        colour = "white" if dark and row != column else "black"
+        if count:
+            axes.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                color=colour,
+                weight=weight,
+                fontsize=8,
+            )
+    rotation = 45 if max(map(len, class_names)) > 2 else 0
+    axes.set_xticks(range(len(class_names)), class_names, rotation=rotation)
+    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="mistakes")
+    return figure
+
+
+def mistakes(
+    images: Shaped[np.ndarray, "N H W C"],
+    labels: Int[np.ndarray, "N"],
+    probabilities: Float[np.ndarray, "N classes"],
+    *,
+    class_names: Sequence[str],
+    title: str,
+    limit: int = 24,
+) -> Figure:
+    """Draw the wrongly classified images, those first in which the network trusted most.
+
+    Args:
+      images: grey images; the first channel is drawn.
+      labels: true classes.
+      probabilities: what the network gave each class.
+      class_names: names of the classes.
+      title: above the figure.
+      limit: most images to draw.
+
+    Returns:
+      A figure; above each image the true class, the predicted one and its probability.
+    """
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit].tolist()
+    figure, grid = _grid(max(1, len(worst)), columns=8, cell=1.2, extra_height=0.7)
+    if not worst:
+        grid[0].text(0, 0.5, "no image was misclassified")
+    for axes, index in zip(grid, worst, strict=False):
+        axes.imshow(images[index, :, :, 0], **_GREY)
+        names = f"{class_names[int(labels[index])]} → {class_names[int(predicted[index])]}"
+        axes.set_title(f"{names}\n{confidence[index]:.1%}", fontsize=8, pad=2)
+    figure.suptitle(f"{title}: {len(wrong)} of {len(labels)} wrong (true → predicted, probability)")
+    return figure
+
+
+def kernel_path(
+    path: Float[np.ndarray, "S 2"],
+    *,
+    losses: Float[np.ndarray, "rows columns"],
+    extent: tuple[float, float, float, float],
+    target: tuple[float, float],
+    title: str,
+) -> Figure:
+    """Draw the way of a kernel of two elements over the contours of the loss.
+
+    Args:
+      path: the kernel before each step and after the last, (first, second element).
+      losses: the loss on a grid, rows by the second element.
+      extent: (left, right, bottom, top) of the grid.
+      target: the kernel with the least loss.
+      title: above the figure.
+
+    Returns:
+      A figure with the start, every step and the target.
+    """
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    axes = figure.subplots()
+    levels = np.geomspace(max(losses.min(), 1e-3 * losses.max()), losses.max(), 14)
+    contours = axes.contour(losses, levels=levels, extent=extent, cmap="viridis", linewidths=0.9)
+    axes.clabel(contours, levels=levels[levels > 0.02 * levels[-1]], fontsize=7, fmt="%.3g")
+    axes.plot(path[:, 0], path[:, 1], "o-", color="C3", markersize=3, linewidth=1.2, label="kernel")
+    axes.plot(*path[0], "s", color="C0", markersize=8, label=f"start ({_pair(path[0])})")
+    axes.plot(*target, "*", color="black", markersize=13, label=f"least loss ({_pair(target)})")
+    axes.set(xlabel="first element", ylabel="second element", title=title)
+    axes.set_aspect("equal")
+    axes.legend(loc="best", fontsize=8)
+    return figure
+
+
+def learned_kernel(
+    learned: Float[np.ndarray, "kH kW"], target: Float[np.ndarray, "kH kW"], *, title: str
+) -> Figure:
+    """Draw the learned kernel, the target and their difference, with the numbers.
+
+    Args:
+      learned: the kernel after the last step.
+      target: the kernel that made the outputs.
+      title: above the figure.
+
+    Returns:
+      A figure of three panels.
+    """
+    rows, columns = target.shape
+    figure = Figure(figsize=(9, 1.0 + 2.8 * rows / columns), layout="constrained")
+    panels = {"learned": learned, "target": target, "learned - target": learned - target}
+    for axes, (name, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        limit = float(np.abs(values).max()) or 1.0
+        axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set_title(name)
+        _write_values(axes, values, limit)
+    figure.suptitle(title)
+    return figure
+
+
+def loss_curve(losses: Float[np.ndarray, "S"], *, title: str) -> Figure:
+    """Draw the loss before each step.
+
+    Args:
+      losses: one number a step.
+      title: above the figure.
+
+    Returns:
+      A figure with a logarithmic axis.
+    """
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(losses) + 1), losses, "o-", markersize=3, linewidth=1)
+    axes.set(xlabel="step", ylabel="loss before the step", title=title)
+    if (losses > 0).all():
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _grid(
+    count: int, *, columns: int, cell: float, extra_height: float
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `count` cells without axes, filled row by row."""
+    rows = -(-count // columns)
+    size = (cell * columns + 0.6, 1.15 * cell * rows + extra_height)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    return figure, grid
+
+
+def _write_values(axes: Axes, values: np.ndarray, limit: float) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for (row, column), value in np.ndenumerate(values):
+        colour = "white" if abs(value) > 0.6 * limit else "black"
+        axes.text(column, row, f"{value:.4g}", ha="center", va="center", color=colour, fontsize=8)
+
+
+def _pair(values: Sequence[float] | np.ndarray) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,119 @@
+"""The command line: python -m experiments run CONFIG, list, schema."""
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments import config as configs
+
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+EXAMPLES = """\
+examples:
+  python -m experiments run configs/lenet5_digits.toml
+  python -m experiments run configs/lenet5_mnist.toml optimizer.learning_rate=0.05 seeds=1
+  python -m experiments run configs/learn_kernel.toml model.target=sobel --out runs/sobel
+  python -m experiments list
+
+An override is a dotted key of the config and a TOML value; a bare word is a string.
+Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except configs.ConfigError as error:
+        print(error, file=sys.stderr)
+        return MISTAKE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the experiment that a config describes."""
+    config = configs.load(options.config, options.overrides)
+    # After the config is known to be right: JAX takes a second to import.
+    from conv_jax.training import DivergedError
+    from experiments import learn_kernel, lenet5
+    from experiments.record import FolderError, Record, default_folder
+
+    experiment = {"lenet5": lenet5, "learn_kernel": learn_kernel}[config.experiment]
+    console = Console()
+    try:
+        task = experiment.prepare(config)
+        record = Record(options.out or default_folder(options.config), configs.dump(config))
+    except (FolderError, FileNotFoundError, ValueError) as error:
+        print(f"{options.config}: {error}", file=sys.stderr)
+        return MISTAKE
+    except (OSError, ImportError) as error:
+        print(f"{options.config}: {error}", file=sys.stderr)
+        return FAILED
+    try:
+        with record.result() as result:
+            result.update(experiment.run(task, record, console))
+    except (DivergedError, OSError) as error:
+        print(f"{options.config}: {error}\nwhat was recorded: {record.folder}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
+        return INTERRUPTED
+    console.print(f"run folder: {record.folder}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def list_configs(options: argparse.Namespace) -> int:
+    """Print every config with its experiment and what its head comment says first."""
+    folder: Path = options.folder
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        raise configs.ConfigError(f"{folder}: no configs (*.toml) here")
+    width = max(len(str(path)) for path in paths)
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        about = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
+        try:
+            kind = tomllib.loads(text).get("experiment", "?")
+        except tomllib.TOMLDecodeError:
+            kind = "(not TOML)"
+        print(f"{path!s:<{width}}  {kind:<14}{about}")
+    return 0
+
+
+def print_schema(options: argparse.Namespace) -> int:
+    """Print the JSON schema of the configs."""
+    del options
+    sys.stdout.write(configs.schema())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments",
+        description="Run the experiments of conv_jax from their config files.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    runner = commands.add_parser("run", help="run a config, with overrides")
+    runner.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file")
+    runner.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a.b=value")
+    runner.add_argument("--out", type=Path, metavar="DIR", help="run folder; default under runs/")
+    runner.set_defaults(command=run)
+
+    lister = commands.add_parser("list", help="list the configs")
+    lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"))
+    lister.set_defaults(command=list_configs)
+
+    printer = commands.add_parser("schema", help="print the JSON schema of the configs")
+    printer.set_defaults(command=print_schema)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""LeNet5 on images of digits or clothes: train for every seed, evaluate, draw."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from conv_jax import augment, data, models, optimizers, plots, training
+from conv_jax.training import Batch, TrainStep
+from experiments.config import LeNet5Config
+from experiments.progress import progress
+from experiments.record import Record
+
+IMAGE_SIZE = 32
+
+
+class Task(NamedTuple):
+    """All that a seed's run needs, made from the config."""
+
+    config: LeNet5Config
+    train: Batch  # on the device, grey values 0..255
+    test: Batch
+    mean: float  # of the training images, on the scale 0..1
+    std: float
+    evaluated_on: str  # "test", or "held-out training" images
+    class_names: tuple[str, ...]
+    model: models.Model
+    model_options: dict[str, Any]
+    apply: training.Apply  # params, grey values 0..255 -> logits
+    optimizer: Any
+    train_step: TrainStep
+    num_steps: int
+
+
+class Outcome(NamedTuple):
+    """What one seed came to."""
+
+    params: Any  # those evaluated: the moving average where one is kept
+    logits: np.ndarray  # [N, classes] of the last epoch
+    steps: np.ndarray  # where the losses were measured, in epochs
+    losses: np.ndarray
+    evaluations: list[dict[str, float]]  # one an epoch
+    epoch_seconds: list[float]  # training only
+
+
+def prepare(config: LeNet5Config) -> Task:
+    """Load the data and build the functions; every mistake of the caller shows here.
+
+    Raises:
+      ValueError: for data or sizes that do not fit.
+      OSError: for data that cannot be found or fetched.
+    """
+    dataset = _dataset(config)
+    images = dataset.train.images
+    mean, std = float(images.mean() / 255), float(images.std() / 255)
+    options = _model_options(config, num_classes=len(dataset.class_names), shape=images.shape[1:])
+    model = models.build(models.LeNet5, **options)
+
+    def apply(params: Any, grey: jax.Array) -> jax.Array:
+        return model.apply(params, training.standardize(grey, mean=mean, std=std))
+
+    num_steps = config.train.epochs * (len(images) // config.data.batch_size)
+    optimizer = optimizers.from_config(config.optimizer.model_dump(), num_steps=num_steps)
+    shift = config.augment.shift
+    train_step = training.make_train_step(
+        apply,
+        optimizer,
+        loss=training.cross_entropy(config.train.label_smoothing),
+        augment=functools.partial(augment.random_shift, max_shift=shift) if shift else None,
+        average_decay=config.train.average_decay or 0.0,
+    )
+    return Task(
+        config=config,
+        train=Batch(*map(jnp.asarray, dataset.train)),
+        test=Batch(*map(jnp.asarray, dataset.test)),
+        mean=mean,
+        std=std,
+        evaluated_on="held-out training" if config.data.holdout else "test",
+        class_names=dataset.class_names,
+        model=model,
+        model_options=options,
+        apply=apply,
+        optimizer=optimizer,
+        train_step=train_step,
+        num_steps=num_steps,
+    )
+
+
+def run(task: Task, record: Record, console: Console) -> dict[str, Any]:
+    """Train every seed, draw the figures and return the numbers of the last epoch."""
+    config = task.config
+    console.print(models.summary(**task.model_options), highlight=False)
+    sizes = f"{len(task.train.labels):,} training and {len(task.test.labels):,}"
+    console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images", highlight=False)
+    seeds = range(config.seed, config.seed + config.seeds)
+    outcomes = [_train_seed(task, seed, record, console) for seed in seeds]
+    _draw(task, outcomes, record)
+    result = _numbers(task, outcomes)
+    mean, std, count = result["accuracy_mean"], result["accuracy_std"], len(outcomes)
+    spread = f" +- {100 * std:.2f}" if count > 1 else ""
+    console.print(
+        f"{task.evaluated_on} accuracy {100 * mean:.2f}{spread} % after epoch "
+        f"{config.train.epochs} ({count} seed{'s' if count > 1 else ''}), "
+        f"{result['seconds_per_epoch']:.2f} s an epoch",
+        highlight=False,
+    )
+    return result
+
+
+def _dataset(config: LeNet5Config) -> data.Dataset:
+    """Load, cut and hold out as the config says."""
+    asked = config.data
+    dataset = data.load(
+        asked.name,
+        root=asked.root,
+        image_size=IMAGE_SIZE,
+        download=asked.download,
+        progress=True,
+    )
+    given = len(dataset.train.labels)
+    if asked.holdout >= given:
+        raise ValueError(f"data.holdout: expected fewer than {given} images, got {asked.holdout}")
+    if asked.holdout:
+        dataset = data.hold_out(dataset, num_images=asked.holdout)
+    left = len(dataset.train.labels)
+    if asked.train_size is not None and asked.train_size > left:
+        raise ValueError(f"data.train_size: expected at most {left}, got {asked.train_size}")
+    images, labels = (array[: asked.train_size] for array in dataset.train)
+    if asked.batch_size > len(labels):
+        raise ValueError(f"data.batch_size: expected at most {len(labels)}, got {asked.batch_size}")
+    return dataset._replace(train=data.Split(images, labels))
+
+
+def _model_options(
+    config: LeNet5Config, *, num_classes: int, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    changed = config.model.model_dump(exclude={"preset"}, exclude_none=True)
+    preset = models.PRESETS[config.model.preset]
+    return {**preset, **changed, "num_classes": num_classes, "image_shape": shape}
+
+
+def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outcome:
+    """Train from one seed, evaluating after every epoch."""
+    config = task.config
+    init_key, run_key = jax.random.split(jax.random.key(seed))
+    params = task.model.init(init_key)
+    average = config.train.average_decay is not None
+    state = training.init_state(params, task.optimizer, key=run_key, average=average)
+    trained = training.train(
+        state,
+        task.train,
+        train_step=task.train_step,
+        batch_size=config.data.batch_size,
+        num_epochs=config.train.epochs,
+        interval=config.train.log_every,
+    )
+    rows, evaluations, logits = [], [], np.empty(0)
+    seconds = [0.0] * config.train.epochs
+    with progress(console, label=f"seed {seed}", num_steps=task.num_steps) as report:
+        for state, interval in trained:
+            means = {name: float(values.mean()) for name, values in interval.metrics.items()}
+            seconds[interval.epoch - 1] += interval.seconds
+            rows.append((interval.step, means["loss"]))
+            row = {"seed": seed, "epoch": interval.epoch, "step": interval.step, **means}
+            record.log({"kind": "train", **row, "seconds": interval.seconds})
+            text = f"loss {means['loss']:.4f}"
+            if interval.ends_epoch:
+                params = state.params if state.average is None else state.average
+                measured, logits = training.evaluate(task.apply, params, task.test)
+                evaluations.append(measured)
+                record.log({"kind": "evaluate", "seed": seed, "epoch": interval.epoch, **measured})
+            if evaluations:
+                text += f"  {task.evaluated_on} accuracy {100 * evaluations[-1]['accuracy']:.2f} %"
+            report(interval.step, f"epoch {interval.epoch}  {text}")
+    steps, losses = np.array(rows).T
+    steps_per_epoch = task.num_steps / config.train.epochs
+    return Outcome(
+        jax.device_get(params), logits, steps / steps_per_epoch, losses, evaluations, seconds
+    )
+
+
+def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return what goes into result.json: the last epoch of every seed, mean and deviation."""
+    accuracies = [outcome.evaluations[-1]["accuracy"] for outcome in outcomes]
+    losses = [outcome.evaluations[-1]["loss"] for outcome in outcomes]
+    seconds = [s for outcome in outcomes for s in outcome.epoch_seconds]
+    first, warm = seconds[0], seconds[1:] or seconds
+    return {
+        "experiment": task.config.experiment,
+        "evaluated_on": task.evaluated_on,
+        "num_images": len(task.test.labels),
+        "num_params": models.num_params(outcomes[0].params),
+        "epochs": task.config.train.epochs,
+        "seeds": [task.config.seed + index for index in range(len(outcomes))],
+        "accuracy": accuracies,
+        "accuracy_mean": float(np.mean(accuracies)),
+        "accuracy_std": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        "loss": losses,
+        "loss_mean": float(np.mean(losses)),
+        "first_epoch_seconds": first,  # with compilation
+        "seconds_per_epoch": float(np.median(warm)),
+    }
+
+
+def _draw(task: Task, outcomes: list[Outcome], record: Record) -> None:
+    """Draw curves of all seeds, and the network of the first one."""
+    name, first = task.config.data.name, outcomes[0]
+    epochs = np.arange(1, task.config.train.epochs + 1)
+    curves = plots.training_curves(
+        [outcome.steps for outcome in outcomes],
+        [outcome.losses for outcome in outcomes],
+        [epochs.astype(float)] * len(outcomes),
+        [np.array([e["accuracy"] for e in outcome.evaluations]) for outcome in outcomes],
+        title=f"LeNet5 on {name}",
+        evaluated_on=task.evaluated_on,
+    )
+    record.save_figure("curves", curves)
+
+    about = f"LeNet5 on {name}, seed {task.config.seed}"
+    weights = np.asarray(first.params["conv1"]["kernel"])
+    record.save_figure("kernels", plots.kernels(weights, title=f"Kernels of conv1: {about}"))
+    record.save_figure("feature_maps", _draw_feature_maps(task, first, about))
+
+    images, labels = (np.asarray(array) for array in task.test)
+    counts = np.zeros((len(task.class_names),) * 2, int)
+    np.add.at(counts, (labels, first.logits.argmax(axis=1)), 1)
+    title = f"{about}: {task.evaluated_on} images"
+    matrix = plots.confusion_matrix(counts, class_names=task.class_names, title=title)
+    record.save_figure("confusion", matrix)
+    probabilities = np.asarray(jax.nn.softmax(first.logits))
+    wrong = plots.mistakes(images, labels, probabilities, class_names=task.class_names, title=about)
+    record.save_figure("mistakes", wrong)
+
+
+def _draw_feature_maps(task: Task, outcome: Outcome, about: str) -> Any:
+    """Draw every map of the first evaluated image."""
+    model = models.build(models.LeNet5, method="feature_maps", **task.model_options)
+    image = training.standardize(task.test.images[:1], mean=task.mean, std=task.std)
+    maps = model.apply(outcome.params, image)
+    pictures = {name: np.asarray(layer[0]) for name, layer in maps.items() if layer.ndim == 4}
+    label = task.class_names[int(task.test.labels[0])]
+    return plots.feature_maps(pictures, title=f"Feature maps of a {label!r}: {about}")

@@ -1,0 +1,67 @@
+"""SciPy's correlate2d and convolve2d on conv_jax, and the pytest plugin that puts them to the test.
+
+`pytest -p scipy_adapter --pyargs scipy.signal.tests.test_signaltools` runs SciPy's own cases on
+the functions below. Nothing of SciPy changes but names in that process.
+"""
+
+import numpy as np
+import scipy.signal
+
+import conv_jax
+
+BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}
+REPLACED = ("correlate2d", "convolve2d")
+
+
+def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+    """Correlate as scipy.signal.correlate2d, which conjugates in2 and swaps a larger in2."""
+    in1, in2 = np.asarray(in1), np.asarray(in2)
+    # 'valid' slides the smaller array over the larger; the lags then run the other way.
+    swap = mode == "valid" and _is_within(in1, in2)
+    image, kernel = (in2.conj(), in1) if swap else (in1, in2.conj())
+    result = _call(conv_jax.corr2d, image, kernel, mode, boundary, fillvalue)
+    return result[::-1, ::-1] if swap else result
+
+
+def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+    """Convolve as scipy.signal.convolve2d, whose 'same' is centred the other way."""
+    in1, in2 = np.asarray(in1), np.asarray(in2)
+    swap = mode == "valid" and _is_within(in1, in2)
+    image, kernel = (in2, in1) if swap else (in1, in2)
+    padding = "same_lower" if mode == "same" else mode
+    return _call(conv_jax.conv2d, image, kernel, padding, boundary, fillvalue)
+
+
+def pytest_collection_modifyitems(items):
+    """Replace SciPy's functions where its tests look: in modules and among parameters."""
+    theirs = {getattr(scipy.signal, name): globals()[name] for name in REPLACED}
+    for module in {item.module for item in items} | {scipy.signal}:
+        for name in REPLACED:
+            setattr(module, name, globals()[name])
+    for item in (item for item in items if hasattr(item, "callspec")):
+        parameters = item.callspec.params
+        functions = {name: value for name, value in parameters.items() if callable(value)}
+        parameters.update({name: theirs.get(value, value) for name, value in functions.items()})
+
+
+def _is_within(first, second):
+    """Tell whether the second is the larger one, or as large, on every axis and larger on one."""
+    pairs = zip(first.shape, second.shape, strict=False)  # one may not be 2-D: ours refuses it
+    return first.shape != second.shape and all(a <= b for a, b in pairs)
+
+
+def _call(operator, image, kernel, padding, boundary, fillvalue):
+    """Call one of ours, and say what is wrong with a fillvalue in SciPy's words."""
+    fill_value = np.asarray(fillvalue)
+    if fill_value.size != 1:
+        raise ValueError("`fillvalue` must be scalar or an array with one element")
+    is_used = boundary == "fill" and padding != "valid"
+    options = {"fill_value": fill_value.reshape(())} if is_used else {}
+    try:
+        result = operator(image, kernel, padding=padding, boundary=BOUNDARIES[boundary], **options)
+    except ValueError as error:
+        if str(error).startswith("fill_value: expected a number that"):
+            message = "could not cast `fillvalue` directly to the output type"
+            raise ValueError(message) from error
+        raise
+    return np.asarray(result)

@@ -1,0 +1,168 @@
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from experiments import config
+from experiments.__main__ import main
+from experiments.record import FolderError, Record
+
+SMOKE = "configs/lenet5_smoke.toml"
+KERNEL = "configs/learn_kernel.toml"
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """The smoke config as a user runs it."""
+    folder = tmp_path_factory.mktemp("smoke") / "run"
+    command = [sys.executable, "-m", "experiments", "run", SMOKE, "--out", str(folder)]
+    return folder, subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_run_ends_with_accuracy_and_folder(smoke_run):
+    folder, done = smoke_run
+    assert done.returncode == 0, done.stderr
+    *_, accuracy, last = done.stdout.splitlines()
+    assert accuracy.startswith("test accuracy ")
+    assert last == f"run folder: {folder}"
+
+
+def test_run_prints_one_plain_line_an_interval(smoke_run):
+    _, done = smoke_run
+    lines = [line for line in done.stdout.splitlines() if line.startswith("seed 0")]
+    assert len(lines) == 2
+    assert lines[0].startswith("seed 0  step  8/16  epoch 1  loss ")
+    assert "\x1b" not in done.stdout
+
+
+def test_run_folder_is_whole(smoke_run):
+    folder, _ = smoke_run
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    pictures = ("confusion", "curves", "feature_maps", "kernels", "mistakes")
+    assert files == {
+        *("config.toml", "environment.json", "metrics.jsonl", "result.json"),
+        *(f"figures/{name}.png" for name in pictures),
+    }
+
+
+def test_recorded_config_loads_back_equal(smoke_run):
+    folder, _ = smoke_run
+    assert config.load(folder / "config.toml") == config.load(Path(SMOKE))
+
+
+def test_environment_names_what_a_number_depends_on(smoke_run):
+    folder, _ = smoke_run
+    environment = json.loads((folder / "environment.json").read_text())
+    assert {"commit", "dirty", "packages", "devices", "flags", "cores", "command"} <= set(
+        environment
+    )
+    assert environment["packages"]["jax"]
+
+
+def test_every_metrics_line_is_json(smoke_run):
+    folder, _ = smoke_run
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in rows} == {"train", "evaluate"}
+
+
+def test_learn_kernel_runs_from_the_command_line(tmp_path, capsys):
+    assert main(["run", KERNEL, "train.epochs=5", "--out", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.startswith("Epoch 5, loss 0.743")
+
+
+def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
+    folder = tmp_path / "run"
+    overrides = ["optimizer.learning_rate=1e4", "train.log_every=1"]
+    assert main(["run", SMOKE, *overrides, "--out", str(folder)]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert "last good loss" in error[0]
+    assert "learning rate" in error[0]
+    assert error[1:] == [f"what was recorded: {folder}"]
+    assert result_of(folder)["status"] == "failed"
+    rows = (folder / "metrics.jsonl").read_text().splitlines()
+    assert all("NaN" not in row and "Infinity" not in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["configs/nothing.toml"], "configs/nothing.toml: no such file"),
+        ([SMOKE, "train.epochs=0"], "override 'train.epochs=0': train.epochs: "),
+        ([SMOKE, "data.batch_size=2000"], f"{SMOKE}: data.batch_size: expected at most 512"),
+        ([SMOKE, "data.name=mnist", "data.root=/nowhere"], f"{SMOKE}: "),
+    ],
+    ids=["file", "value", "data", "folder"],
+)
+def test_a_callers_mistake_is_status_2_and_leaves_nothing(tmp_path, capsys, arguments, message):
+    folder = tmp_path / "run"
+    assert main(["run", *arguments, "--out", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert len(error.splitlines()) == 1
+    assert not folder.exists()
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path, capsys):
+    folder = tmp_path / "run"
+    main(["run", KERNEL, "train.epochs=1", "--out", str(folder)])
+    before = (folder / "result.json").read_bytes()
+    capsys.readouterr()
+    assert main(["run", KERNEL, "train.epochs=2", "--out", str(folder)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderError, match=r"--out: .* cannot be written: "):
+        Record(tmp_path / "file" / "run", {})
+
+
+def test_wrong_usage_is_status_2_without_a_traceback():
+    command = [sys.executable, "-m", "experiments", "ran"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_list_names_every_config(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(map(str, Path("configs").glob("*.toml")))
+    assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_list_of_an_empty_folder_is_a_mistake(tmp_path, capsys):
+    assert main(["list", str(tmp_path)]) == 2
+    assert "no configs" in capsys.readouterr().err
+
+
+def test_help_gives_examples(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "python -m experiments run configs/" in capsys.readouterr().out
+
+
+def test_config_mistakes_do_not_wait_for_jax():
+    code = (
+        "import sys; from experiments.__main__ import main; "
+        "status = main(['run', 'configs/none.toml']); assert 'jax' not in sys.modules; "
+        "sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ})
+    assert done.returncode == 2
+
+
+def test_version_stands_in_one_place():
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert "version" not in project
+    assert "version" in project["dynamic"]

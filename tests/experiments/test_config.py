@@ -1,0 +1,195 @@
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from experiments import config
+
+LENET5 = """
+experiment = "lenet5"
+[data]
+name = "digits"
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+[train]
+epochs = 3
+"""
+CONFIGS = sorted(Path("configs").glob("*.toml"))
+
+MISTAKES = {
+    "unknown_key": (
+        ["optimizer.learing_rate=0.1"],
+        "override 'optimizer.learing_rate=0.1': optimizer.learing_rate: unknown key; "
+        "did you mean 'learning_rate'?",
+    ),
+    "unlike_any_key": (
+        ["train.x=1"],
+        "override 'train.x=1': train.x: unknown key "
+        "(one of: average_decay, epochs, label_smoothing, log_every)",
+    ),
+    "out_of_range": (
+        ["data.batch_size=0"],
+        "override 'data.batch_size=0': data.batch_size: "
+        "input should be greater than or equal to 1, got 0",
+    ),
+    "not_a_number": (
+        ["optimizer.learning_rate=fast"],
+        "override 'optimizer.learning_rate=fast': optimizer.learning_rate: "
+        "input should be a valid number, got 'fast'",
+    ),
+    "not_finite": (
+        ["optimizer.learning_rate=nan"],
+        "override 'optimizer.learning_rate=nan': optimizer.learning_rate: "
+        "input should be a finite number, got nan",
+    ),
+    "bool_for_int": (
+        ["seeds=true"],
+        "override 'seeds=true': seeds: input should be a valid integer, got True",
+    ),
+    "text_for_int": (
+        ['data.batch_size="256"'],
+        "override 'data.batch_size=\"256\"': data.batch_size: "
+        "input should be a valid integer, got '256'",
+    ),
+    "unknown_experiment": (
+        ["experiment=lenet6"],
+        "override 'experiment=lenet6': experiment: unknown experiment 'lenet6'; "
+        "did you mean 'lenet5'? (one of: learn_kernel, lenet5)",
+    ),
+    "unknown_optimizer": (
+        ["optimizer.name=sdg"],
+        "override 'optimizer.name=sdg': optimizer.name: unknown name 'sdg'; "
+        "did you mean 'sgd'? (one of: adam, adamw, muon, sgd)",
+    ),
+    "option_of_another_optimizer": (
+        ["optimizer.name=adam", "optimizer.momentum=0.9"],
+        "override 'optimizer.momentum=0.9': optimizer.momentum: unknown key (one of: "
+        "b1, b2, clip_norm, learning_rate, name, schedule, warmup, weight_decay)",
+    ),
+    "value_for_table": (
+        ["train=3"],
+        "override 'train=3': train: input should be an object, got 3",
+    ),
+    "table_below_a_value": (
+        ["seeds.x=1", "seeds=2", "seeds.y=1"],
+        "override 'seeds.y=1': seeds is a value, not a table",
+    ),
+    "no_value": (["seeds"], "override 'seeds': expected KEY=VALUE, as in train.epochs=3"),
+    "broken_value": (
+        ["optimizer.learning_rate=[1"],
+        "override 'optimizer.learning_rate=[1': '[1' is not a TOML value",
+    ),
+}
+
+
+@pytest.fixture
+def lenet5_toml(tmp_path):
+    path = tmp_path / "lenet5.toml"
+    path.write_text(LENET5)
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_committed_config_is_valid(path):
+    assert config.load(path).experiment in ("lenet5", "learn_kernel")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_resolved_config_loads_back_equal(path, tmp_path):
+    loaded = config.load(path)
+    resolved = tmp_path / "resolved.toml"
+    resolved.write_text(tomli_w.dumps(config.dump(loaded)))
+    assert config.load(resolved) == loaded
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_head_comment_gives_command_result_time_and_machine(path):
+    lines = path.read_text().splitlines()
+    head = [line for line in lines[:12] if line.startswith("# ")]
+    assert any(f"python -m experiments run configs/{path.name}" in line for line in head)
+    assert any("two cores" in line for line in head)
+
+
+def test_schema_is_current():
+    assert Path("configs/schema.json").read_text() == config.schema(), "run make schema"
+
+
+def test_schema_describes_both_experiments():
+    definitions = json.loads(config.schema())["$defs"]
+    assert {"LeNet5Config", "LearnKernelConfig"} <= set(definitions)
+
+
+@pytest.mark.parametrize(("overrides", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_one_line(lenet5_toml, overrides, line):
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(lenet5_toml, overrides)
+    assert str(caught.value) == line
+
+
+def test_all_mistakes_are_told_at_once(lenet5_toml):
+    lenet5_toml.write_text(LENET5.replace("epochs = 3", "epochs = 3.5\nepocs = 1"))
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(lenet5_toml, ["data.name=cifar"])
+    assert str(caught.value).splitlines() == [
+        "override 'data.name=cifar': data.name: input should be 'digits', 'digits_halves', "
+        "'mnist', 'fashion_mnist', 'kmnist' or 'idx', got 'cifar'",
+        f"{lenet5_toml}: train.epochs: input should be a valid integer, got 3.5",
+        f"{lenet5_toml}: train.epocs: unknown key; did you mean 'epochs'?",
+    ]
+
+
+def test_missing_table_is_named(lenet5_toml):
+    lenet5_toml.write_text(LENET5.replace("[train]\nepochs = 3\n", ""))
+    with pytest.raises(config.ConfigError, match=r"lenet5.toml: train: required, and not given$"):
+        config.load(lenet5_toml)
+
+
+@pytest.mark.parametrize("name", ["target", "initial"])
+def test_ragged_kernel_is_refused(name):
+    path = Path("configs/learn_kernel.toml")
+    with pytest.raises(config.ConfigError, match=rf"model\.{name}: input should be rows of one"):
+        config.load(path, [f"model.{name}=[[1, 2], [3]]"])
+
+
+def test_missing_file_suggests_the_nearest():
+    with pytest.raises(config.ConfigError, match=r"no such file; did you mean 'configs/lenet5_m"):
+        config.load(Path("configs/lenet5_mnst.toml"))
+
+
+def test_repeated_key_is_refused(lenet5_toml):
+    lenet5_toml.write_text(LENET5 + "epochs = 4\n")
+    with pytest.raises(config.ConfigError, match=r"not TOML: Cannot overwrite a value \(at line"):
+        config.load(lenet5_toml)
+
+
+def test_a_folder_is_no_config(tmp_path):
+    with pytest.raises(config.ConfigError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.root=../some/folder", "../some/folder"),
+        ('data.root="a b"', "a b"),
+        ("data.root='c:\\x'", "c:\\x"),
+    ],
+)
+def test_override_takes_bare_words_and_toml_strings(lenet5_toml, override, value):
+    assert config.load(lenet5_toml, [override]).data.root == value
+
+
+def test_override_wins_over_the_file(lenet5_toml):
+    assert config.load(lenet5_toml, ["train.epochs=7"]).train.epochs == 7
+
+
+def test_whole_number_serves_as_float(lenet5_toml):
+    assert config.load(lenet5_toml, ["optimizer.learning_rate=1"]).optimizer.learning_rate == 1.0
+
+
+def test_resolved_config_is_toml():
+    text = tomli_w.dumps(config.dump(config.load(Path("configs/learn_kernel.toml"))))
+    assert tomllib.loads(text)["model"]["initial"] == [[-0.1705, 0.4315]]

@@ -1,0 +1,221 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from conv_jax import augment, training
+from conv_jax.training import Batch
+
+
+def linear(params, images):
+    return images @ params["w"]
+
+
+def regression(*, num_examples=10, noise=0.0, seed=0):
+    """Examples whose squared error has its least at w = (1, 2, 3)."""
+    keys = jax.random.split(jax.random.key(seed))
+    images = jax.random.normal(keys[0], (num_examples, 3))
+    targets = images @ jnp.array([1.0, 2.0, 3.0])
+    return Batch(images, targets + noise * jax.random.normal(keys[1], targets.shape))
+
+
+def run(data, *, learning_rate=0.05, average=False, batch_size=3, num_epochs=4, **options):
+    """Train the linear model and return the last parameters and all intervals."""
+    optimizer = optax.sgd(learning_rate)
+    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    state = training.init_state(
+        {"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1), average=average
+    )
+    trained = training.train(
+        state, data, train_step=step, batch_size=batch_size, num_epochs=num_epochs, **options
+    )
+    states, intervals = zip(*trained, strict=True)
+    return states[-1], intervals
+
+
+def test_train_finds_the_least_squares_solution():
+    state, _ = run(regression(), num_epochs=200)
+    np.testing.assert_allclose(state.params["w"], [1, 2, 3], atol=1e-4)
+
+
+def test_train_equals_gradient_descent_by_hand():
+    data = regression(num_examples=6)
+    state, _ = run(data, batch_size=6, num_epochs=5)  # whole batches: the order does not matter
+    x, y, w = *(np.float64(a) for a in data), np.zeros(3)
+    for _ in range(5):
+        w -= 0.05 * 2 * x.T @ (x @ w - y) / 6
+    np.testing.assert_allclose(state.params["w"], w, rtol=1e-5)
+
+
+def test_the_loss_reported_is_the_one_before_the_update():
+    data = regression(num_examples=6)
+    _, intervals = run(data, batch_size=6, num_epochs=1)
+    np.testing.assert_allclose(intervals[0].metrics["loss"], [np.mean(data.labels**2)], rtol=1e-6)
+
+
+def test_intervals_end_with_their_epoch():
+    _, intervals = run(regression(num_examples=11), batch_size=2, num_epochs=2, interval=3)
+    assert [i.step for i in intervals] == [3, 5, 8, 10]
+    assert [i.epoch for i in intervals] == [1, 1, 2, 2]
+    assert [i.ends_epoch for i in intervals] == [False, True, False, True]
+    assert [len(i.metrics["loss"]) for i in intervals] == [3, 2, 3, 2]
+
+
+def test_the_interval_does_not_change_the_parameters():
+    states = [run(regression(), interval=interval)[0] for interval in (1, 100)]
+    np.testing.assert_array_equal(states[0].params["w"], states[1].params["w"])
+
+
+def seen_in_epoch(epoch, *, num_examples=10, batch_size=3):
+    order = training._epoch_order(
+        jax.random.key(5), epoch, num_examples, (num_examples // batch_size, batch_size)
+    )
+    return np.asarray(order)
+
+
+def test_an_epoch_takes_no_example_twice():
+    order = seen_in_epoch(0)
+    assert order.shape == (3, 3)
+    assert len(np.unique(order)) == 9
+
+
+def test_each_epoch_has_its_own_order():
+    assert (seen_in_epoch(0) != seen_in_epoch(1)).any()
+
+
+def test_train_refuses_a_batch_larger_than_the_data():
+    with pytest.raises(ValueError, match="batch_size: expected at most 10 examples, got 11"):
+        run(regression(), batch_size=11)
+
+
+def test_train_goes_on_from_a_state_in_the_middle():
+    optimizer = optax.sgd(0.05, momentum=0.9)
+    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+
+    def state_after(num_epochs, state):
+        trained = training.train(
+            state, regression(), train_step=step, batch_size=2, num_epochs=num_epochs
+        )
+        return [state for state, _ in trained][-1]
+
+    def start():
+        return training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+
+    whole, resumed = state_after(6, start()), state_after(6, state_after(3, start()))
+    np.testing.assert_array_equal(whole.params["w"], resumed.params["w"])
+
+
+def test_divergence_names_the_step_and_the_last_good_loss():
+    with pytest.raises(training.DivergedError, match=r"at step \d+ \(last good loss: .* at step"):
+        run(regression(), learning_rate=1e6, num_epochs=50)
+
+
+def test_divergence_yields_the_good_steps_first():
+    losses = []
+
+    def collect():
+        optimizer = optax.sgd(1e6)
+        step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+        state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+        data = regression()
+        trained = training.train(state, data, train_step=step, batch_size=10, num_epochs=50)
+        losses.extend(loss for _, i in trained for loss in i.metrics["loss"])
+
+    with pytest.raises(training.DivergedError, match=r"loss is (inf|nan) at step (\d+)") as caught:
+        collect()
+    assert np.isfinite(losses).all()
+    assert f"at step {len(losses) + 1} " in str(caught.value)
+
+
+def test_divergence_within_an_interval_keeps_its_beginning():
+    optimizer = optax.sgd(1e6)
+    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+    data = regression(num_examples=200)
+    trained = training.train(state, data, train_step=step, batch_size=1, num_epochs=1)
+    _, interval = next(trained)
+    assert 0 < len(interval.metrics["loss"]) == interval.step < 100
+    with pytest.raises(training.DivergedError):
+        next(trained)
+
+
+def test_bad_data_is_told_apart_from_a_high_learning_rate():
+    data = regression()._replace(labels=jnp.full(10, jnp.nan))
+    with pytest.raises(training.DivergedError, match=r"step 1 .*targets.*are not finite"):
+        run(data)
+
+
+def test_moving_average_is_the_warmed_up_mean_of_the_parameters():
+    data = regression(num_examples=6)
+    state, _ = run(data, batch_size=6, num_epochs=3, average=True)
+    x, y = (np.float64(a) for a in data)
+    w, average = np.zeros(3), np.zeros(3)
+    for t in range(3):
+        w = w - 0.05 * 2 * x.T @ (x @ w - y) / 6
+        decay = min(0.999, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * w
+    np.testing.assert_allclose(state.average["w"], average, rtol=1e-5)
+
+
+def test_cross_entropy_equals_its_definition():
+    logits = jax.random.normal(jax.random.key(0), (4, 3))
+    labels = jnp.array([0, 2, 1, 1])
+    loss, metrics = jax.jit(training.cross_entropy(0.1))(logits, labels)
+    log_p = np.log(np.exp(np.float64(logits)) / np.exp(np.float64(logits)).sum(1, keepdims=True))
+    targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
+    np.testing.assert_allclose(loss, -(targets * log_p).sum(1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["accuracy"], np.mean(log_p.argmax(1) == labels))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 10, 64], ids="batch{}".format)
+def test_evaluate_counts_every_example(batch_size):
+    keys = jax.random.split(jax.random.key(2))
+    data = Batch(
+        jax.random.normal(keys[0], (10, 3)),
+        jax.random.randint(keys[1], (10,), 0, 4),
+    )
+    params = {"w": jnp.eye(3, 4)}
+    measured, logits = training.evaluate(linear, params, data, batch_size=batch_size)
+    expected = data.images @ params["w"]
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
+    assert measured["accuracy"] == pytest.approx(np.mean(expected.argmax(1) == data.labels))
+
+
+def test_standardize_gives_mean_0_and_deviation_1():
+    images = jax.random.randint(jax.random.key(0), (50, 8, 8, 1), 0, 256).astype(jnp.uint8)
+    mean, std = float(images.mean() / 255), float(images.std() / 255)
+    out = training.standardize(images, mean=mean, std=std)
+    np.testing.assert_allclose([out.mean(), out.std()], [0, 1], atol=1e-4)
+
+
+def test_random_shift_moves_each_image_by_whole_pixels():
+    images = jnp.zeros((64, 9, 9, 1), jnp.uint8).at[:, 4, 4].set(200)
+    shifted = jax.jit(augment.random_shift, static_argnames="max_shift")(
+        jax.random.key(0), images, max_shift=2
+    )
+    _, rows, columns, _ = np.nonzero(np.asarray(shifted))
+    assert shifted.dtype == jnp.uint8
+    assert set(rows) == set(columns) == {2, 3, 4, 5, 6}
+
+
+def test_random_shift_fills_with_zeros():
+    images = jnp.ones((8, 5, 5, 1))
+    shifted = augment.random_shift(jax.random.key(1), images, max_shift=3)
+    assert 0 < shifted.sum() < images.sum()
+
+
+def test_augmentation_differs_from_step_to_step():
+    seen = []
+
+    def spy(key, images):
+        jax.debug.callback(lambda bits: seen.append(bits.tolist()), jax.random.key_data(key))
+        return images
+
+    optimizer = optax.sgd(0.1)
+    step = training.make_train_step(linear, optimizer, loss=training.squared_error, augment=spy)
+    state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+    trained = training.train(state, regression(), train_step=step, batch_size=5, num_epochs=2)
+    assert [i.step for _, i in trained] == [2, 4]
+    jax.effects_barrier()
+    assert len({tuple(bits) for bits in seen}) == 4
