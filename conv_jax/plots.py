@@ -1,6 +1,7 @@
 """Figures of experiments, each a function of arrays; the only file that imports matplotlib."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -13,22 +14,19 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 _GREY = {"cmap": "gray", "interpolation": "nearest"}
 
 
-def training_curves(
-    steps: Sequence[Float[np.ndarray, "S"]],
-    losses: Sequence[Float[np.ndarray, "S"]],
-    epochs: Sequence[Float[np.ndarray, "E"]],
-    accuracies: Sequence[Float[np.ndarray, "E"]],
-    *,
-    title: str,
-    evaluated_on: str,
-) -> Figure:
+class Curve(NamedTuple):
+    """How one seed's training went."""
+
+    epochs: Float[np.ndarray, "S"]  # where the losses were measured
+    losses: Float[np.ndarray, "S"]  # of training
+    accuracies: Float[np.ndarray, "E"]  # evaluated after epoch 1, 2, ..., in [0, 1]
+
+
+def training_curves(curves: Sequence[Curve], *, title: str, evaluated_on: str) -> Figure:
     """Draw training loss and evaluated error against the epoch, one pale line a seed.
 
     Args:
-      steps: for every seed, where its losses were measured, in epochs.
-      losses: for every seed, training losses.
-      epochs: for every seed, the epochs after which it was evaluated.
-      accuracies: for every seed, the evaluated accuracy, in [0, 1].
+      curves: one for every seed.
       title: above the figure.
       evaluated_on: which images the accuracy is of.
 
@@ -37,10 +35,11 @@ def training_curves(
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for x, y in zip(steps, losses, strict=True):
-        left.plot(x, y, color="C0", alpha=0.6, linewidth=1)
-    for x, y in zip(epochs, accuracies, strict=True):
-        right.plot(x, 100 * (1 - y), "o-", color="C1", alpha=0.6, linewidth=1, markersize=3)
+    for curve in curves:
+        left.plot(curve.epochs, curve.losses, color="C0", alpha=0.6, linewidth=1)
+        evaluated = np.arange(1, len(curve.accuracies) + 1)
+        error = 100 * (1 - curve.accuracies)
+        right.plot(evaluated, error, "o-", color="C1", alpha=0.6, linewidth=1, markersize=3)
     left.set(xlabel="epoch", ylabel="training loss", yscale="log", title="Loss")
     right.set(xlabel="epoch", ylabel=f"{evaluated_on} error (%)", title="Error")
     right.set_yscale("symlog", linthresh=0.1)
@@ -55,7 +54,7 @@ def training_curves(
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"{title} ({len(losses)} seed{'s' if len(losses) > 1 else ''})")
+    figure.suptitle(f"{title} ({len(curves)} seed{'s' if len(curves) > 1 else ''})")
     return figure
 
 

@@ -32,7 +32,7 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: optax.OptState
     average: Params | None  # exponential moving average of params; None without
-    key: jax.Array  # the run's key: orders and augmentations are folded from it
+    key: jax.Array  # of the run
 
 
 class Interval(NamedTuple):
@@ -51,10 +51,10 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 class DivergedError(ArithmeticError):
-    """The loss stopped being a number."""
+    """The loss or its gradient stopped being a number."""
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+def cross_entropy(*, label_smoothing: float = 0.0) -> Loss:
     """Return the mean softmax cross entropy of logits [B, classes] and labels [B].
 
     Args:
@@ -78,18 +78,18 @@ def squared_error(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Me
 
 
 def init_state(
+    key: jax.Array,
     params: Params,
     optimizer: optax.GradientTransformation,
     *,
-    key: jax.Array,
     average: bool = False,
 ) -> TrainState:
     """Return the state before the first step.
 
     Args:
+      key: the key of the run: orders and augmentations are folded from it.
       params: the initial parameters.
       optimizer: the optimizer of the run.
-      key: the key of the run, consumed.
       average: whether to keep a moving average of the parameters.
 
     Returns:
@@ -168,7 +168,8 @@ def train(
 
     Raises:
       ValueError: if the batch is larger than the data.
-      DivergedError: when the loss is not a finite number, after yielding the steps before it.
+      DivergedError: when the loss or its gradient is not finite, after yielding the steps before;
+        the state that comes with those is of no use.
     """
     num_examples = data.images.shape[0]
     num_batches = num_examples // batch_size
@@ -277,28 +278,27 @@ def _columns(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _until_diverged(
     state: TrainState, report: Interval, last_good: str
 ) -> Iterator[tuple[TrainState, Interval]]:
-    """Yield the interval; if its loss stops being finite, yield the steps before and raise."""
-    losses = report.metrics["loss"]
-    finite = np.isfinite(losses)
+    """Yield the interval; if a loss or gradient is not finite, yield what is before and raise."""
+    losses, norms = report.metrics["loss"], report.metrics["grad_norm"]
+    finite = np.isfinite(losses) & np.isfinite(norms)
     if finite.all():
         yield state, report
         return
     count = int(np.argmin(finite))
     step = report.step - len(losses) + count
-    good = {name: column[:count] for name, column in report.metrics.items()}
     if count:
+        good = {name: column[:count] for name, column in report.metrics.items()}
         last_good = _describe_last(step, good)
         yield state, report._replace(step=step, metrics=good, ends_epoch=False)
-    raise DivergedError(_divergence(step + 1, losses[count], last_good))
+    cause = "the learning rate is too high; lower it or clip the gradient"
+    if step == 0:
+        cause = "the images, the targets or the initial parameters are not finite"
+    raise DivergedError(
+        f"loss {losses[count]:.4g}, gradient norm {norms[count]:.3g} at step {step + 1} "
+        f"(last good loss: {last_good}); likely cause: {cause}"
+    )
 
 
 def _describe_last(step: int, metrics: dict[str, np.ndarray]) -> str:
     loss, norm = metrics["loss"][-1], metrics["grad_norm"][-1]
     return f"{loss:.4g} at step {step}, gradient norm {norm:.3g}"
-
-
-def _divergence(step: int, loss: np.floating, last_good: str) -> str:
-    cause = "the learning rate is too high; lower it or clip the gradient"
-    if step == 1:
-        cause = "the images, the targets or the initial parameters are not finite"
-    return f"loss is {loss} at step {step} (last good loss: {last_good}); likely cause: {cause}"

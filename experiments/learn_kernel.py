@@ -140,7 +140,7 @@ def _learn(
         config.optimizer.model_dump(), num_steps=config.train.epochs * steps_per_epoch
     )
     train_step = training.make_train_step(task.model.apply, optimizer, loss=training.squared_error)
-    state = training.init_state({"weight": task.initial}, optimizer, key=task.key)
+    state = training.init_state(task.key, {"weight": task.initial}, optimizer)
     losses, path = [], [np.asarray(task.initial)]
     trained = training.train(
         state,

@@ -40,9 +40,8 @@ class Outcome(NamedTuple):
 
     params: Any  # those evaluated: the moving average where one is kept
     logits: np.ndarray  # [N, classes] of the last epoch
-    steps: np.ndarray  # where the losses were measured, in epochs
-    losses: np.ndarray
     evaluations: list[dict[str, float]]  # one an epoch
+    curve: plots.Curve
     epoch_seconds: list[float]  # training only
 
 
@@ -68,7 +67,7 @@ def prepare(config: LeNet5Config) -> Task:
     train_step = training.make_train_step(
         apply,
         optimizer,
-        loss=training.cross_entropy(config.train.label_smoothing),
+        loss=training.cross_entropy(label_smoothing=config.train.label_smoothing),
         augment=functools.partial(augment.random_shift, max_shift=shift) if shift else None,
         average_decay=config.train.average_decay or 0.0,
     )
@@ -148,7 +147,7 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
     init_key, run_key = jax.random.split(jax.random.key(seed))
     params = task.model.init(init_key)
     average = config.train.average_decay is not None
-    state = training.init_state(params, task.optimizer, key=run_key, average=average)
+    state = training.init_state(run_key, params, task.optimizer, average=average)
     trained = training.train(
         state,
         task.train,
@@ -176,10 +175,12 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
                 text += f"  {task.evaluated_on} accuracy {100 * evaluations[-1]['accuracy']:.2f} %"
             report(interval.step, f"epoch {interval.epoch}  {text}")
     steps, losses = np.array(rows).T
-    steps_per_epoch = task.num_steps / config.train.epochs
-    return Outcome(
-        jax.device_get(params), logits, steps / steps_per_epoch, losses, evaluations, seconds
+    curve = plots.Curve(
+        epochs=steps * config.train.epochs / task.num_steps,
+        losses=losses,
+        accuracies=np.array([measured["accuracy"] for measured in evaluations]),
     )
+    return Outcome(jax.device_get(params), logits, evaluations, curve, seconds)
 
 
 def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
@@ -208,12 +209,8 @@ def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
 def _draw(task: Task, outcomes: list[Outcome], record: Record) -> None:
     """Draw curves of all seeds, and the network of the first one."""
     name, first = task.config.data.name, outcomes[0]
-    epochs = np.arange(1, task.config.train.epochs + 1)
     curves = plots.training_curves(
-        [outcome.steps for outcome in outcomes],
-        [outcome.losses for outcome in outcomes],
-        [epochs.astype(float)] * len(outcomes),
-        [np.array([e["accuracy"] for e in outcome.evaluations]) for outcome in outcomes],
+        [outcome.curve for outcome in outcomes],
         title=f"LeNet5 on {name}",
         evaluated_on=task.evaluated_on,
     )

@@ -55,7 +55,7 @@ class Record:
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def save_figure(self, name: str, figure: Figure) -> None:
         """Write figures/NAME.png."""

@@ -24,9 +24,7 @@ def run(data, *, learning_rate=0.05, average=False, batch_size=3, num_epochs=4, 
     """Train the linear model and return the last parameters and all intervals."""
     optimizer = optax.sgd(learning_rate)
     step = training.make_train_step(linear, optimizer, loss=training.squared_error)
-    state = training.init_state(
-        {"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1), average=average
-    )
+    state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer, average=average)
     trained = training.train(
         state, data, train_step=step, batch_size=batch_size, num_epochs=num_epochs, **options
     )
@@ -100,7 +98,7 @@ def test_train_goes_on_from_a_state_in_the_middle():
         return [state for state, _ in trained][-1]
 
     def start():
-        return training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+        return training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
 
     whole, resumed = state_after(6, start()), state_after(6, state_after(3, start()))
     np.testing.assert_array_equal(whole.params["w"], resumed.params["w"])
@@ -117,12 +115,14 @@ def test_divergence_yields_the_good_steps_first():
     def collect():
         optimizer = optax.sgd(1e6)
         step = training.make_train_step(linear, optimizer, loss=training.squared_error)
-        state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+        state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
         data = regression()
         trained = training.train(state, data, train_step=step, batch_size=10, num_epochs=50)
         losses.extend(loss for _, i in trained for loss in i.metrics["loss"])
 
-    with pytest.raises(training.DivergedError, match=r"loss is (inf|nan) at step (\d+)") as caught:
+    with pytest.raises(
+        training.DivergedError, match=r"loss \S+, gradient norm inf at step \d+"
+    ) as caught:
         collect()
     assert np.isfinite(losses).all()
     assert f"at step {len(losses) + 1} " in str(caught.value)
@@ -131,7 +131,7 @@ def test_divergence_yields_the_good_steps_first():
 def test_divergence_within_an_interval_keeps_its_beginning():
     optimizer = optax.sgd(1e6)
     step = training.make_train_step(linear, optimizer, loss=training.squared_error)
-    state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+    state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
     data = regression(num_examples=200)
     trained = training.train(state, data, train_step=step, batch_size=1, num_epochs=1)
     _, interval = next(trained)
@@ -161,7 +161,7 @@ def test_moving_average_is_the_warmed_up_mean_of_the_parameters():
 def test_cross_entropy_equals_its_definition():
     logits = jax.random.normal(jax.random.key(0), (4, 3))
     labels = jnp.array([0, 2, 1, 1])
-    loss, metrics = jax.jit(training.cross_entropy(0.1))(logits, labels)
+    loss, metrics = jax.jit(training.cross_entropy(label_smoothing=0.1))(logits, labels)
     log_p = np.log(np.exp(np.float64(logits)) / np.exp(np.float64(logits)).sum(1, keepdims=True))
     targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
     np.testing.assert_allclose(loss, -(targets * log_p).sum(1).mean(), rtol=1e-5)
@@ -214,7 +214,7 @@ def test_augmentation_differs_from_step_to_step():
 
     optimizer = optax.sgd(0.1)
     step = training.make_train_step(linear, optimizer, loss=training.squared_error, augment=spy)
-    state = training.init_state({"w": jnp.zeros(3)}, optimizer, key=jax.random.key(1))
+    state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
     trained = training.train(state, regression(), train_step=step, batch_size=5, num_epochs=2)
     assert [i.step for _, i in trained] == [2, 4]
     jax.effects_barrier()
