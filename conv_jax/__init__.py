@@ -1,7 +1,26 @@
-"""2-D cross-correlation in JAX: exact, differentiable, with every padding and boundary."""
+"""2-D cross-correlation in JAX: exact, differentiable, with every padding and boundary.
+
+The functions below need JAX and NumPy alone. The submodules `models`, `training` and so on are
+imported when first used, for they bring Flax, optax or matplotlib with them.
+"""
+
+import importlib
+from types import ModuleType
 
 from conv_jax.correlation import conv2d, corr2d, corr2d_reference
 from conv_jax.padding import output_shape, split_padding
 
 __all__ = ("conv2d", "corr2d", "corr2d_reference", "output_shape", "split_padding")
 __version__ = "0.1.0"
+
+_SUBMODULES = ("augment", "data", "layers", "models", "optimizers", "plots", "training")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"conv_jax.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *_SUBMODULES))

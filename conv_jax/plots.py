@@ -44,11 +44,11 @@ def training_curves(curves: Sequence[Curve], *, title: str, evaluated_on: str) -
     right.set(xlabel="epoch", ylabel=f"{evaluated_on} error (%)", title="Error")
     right.set_yscale("symlog", linthresh=0.1)
     low, high = right.get_ylim()
-    ticks = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    ticks = [0, 0.1, 0.2, 0.3, 0.4, 0.6, 1, 2, 3, 5, 10, 20, 50, 100]
     right.set_yticks([tick for tick in ticks if low <= tick <= high])
     right.yaxis.set_major_formatter("{x:g}")
     right.yaxis.set_minor_formatter("")
-    left.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    left.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter("{x:g}")
     for axes in (left, right):
@@ -143,7 +143,8 @@ def confusion_matrix(
     axes.set_xticks(range(len(class_names)), class_names, rotation=rotation)
     axes.set_yticks(range(len(class_names)), class_names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="mistakes")
+    integers = MaxNLocator(nbins=5, integer=True)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="mistakes", ticks=integers)
     return figure
 
 
@@ -281,7 +282,7 @@ def _write_values(axes: Axes, values: np.ndarray, limit: float) -> None:
     axes.set_yticks([])
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(column, row, f"{value:.4g}", ha="center", va="center", color=colour, fontsize=8)
+        axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=8)
 
 
 def _pair(values: Sequence[float] | np.ndarray) -> str:

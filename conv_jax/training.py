@@ -152,8 +152,8 @@ def train(
 
     The data stays on the device; each epoch takes it in a new order, and leaves out the last
     N mod batch_size examples of that order. Steps are sent off without waiting for results,
-    which are fetched once an interval. The state that goes in, and each one that was yielded,
-    is donated to the next step: read what you need of it before asking for more.
+    which are fetched once an interval. Every yielded state is donated to the next step: copy
+    what you need of it before asking for more.
 
     Args:
       state: where to start; a state in the middle of a run goes on from there.
@@ -176,6 +176,7 @@ def train(
     if num_batches < 1:
         raise ValueError(f"batch_size: expected at most {num_examples} examples, got {batch_size}")
     step, last_good = int(state.step), "none"
+    state = jax.tree.map(jnp.copy, state)  # the caller's own is not donated
     while step < num_epochs * num_batches:
         epoch, done = divmod(step, num_batches)
         order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))

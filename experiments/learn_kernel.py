@@ -141,7 +141,7 @@ def _learn(
     )
     train_step = training.make_train_step(task.model.apply, optimizer, loss=training.squared_error)
     state = training.init_state(task.key, {"weight": task.initial}, optimizer)
-    losses, path = [], [np.asarray(task.initial)]
+    losses, path = [], [np.array(task.initial)]
     trained = training.train(
         state,
         task.data,
@@ -152,7 +152,7 @@ def _learn(
     )
     for state, interval in trained:
         losses.append(interval.metrics["loss"])
-        path.append(np.asarray(state.params["weight"]))
+        path.append(np.array(state.params["weight"]))
         loss = float(losses[-1].mean())
         row = {"epoch": interval.epoch, "step": interval.step, "loss": loss}
         record.log({"kind": "train", **row, "kernel": path[-1].tolist()})

@@ -102,7 +102,8 @@ def test_public_name_documents_its_arguments_and_result(name):
 
 
 def test_public_names_are_sorted_and_complete():
-    imported = {name for name, value in vars(conv_jax).items() if inspect.isfunction(value)}
+    functions = [name for name, value in vars(conv_jax).items() if inspect.isfunction(value)]
+    imported = {name for name in functions if not name.startswith("_")}
 
     assert list(conv_jax.__all__) == sorted(conv_jax.__all__)
     assert imported <= set(conv_jax.__all__)
@@ -129,6 +130,14 @@ def imported_modules():
 def test_import_leaves_out(module, imported_modules):
     assert {"conv_jax", "jax"} <= imported_modules
     assert module not in imported_modules
+
+
+@pytest.mark.parametrize("module", conv_jax._SUBMODULES)
+def test_submodule_is_there_when_asked_for(module):
+    asked = _run(f"import conv_jax as cj; print(cj.{module}.__name__)")
+
+    assert asked.stdout.strip() == f"conv_jax.{module}"
+    assert module in dir(conv_jax)
 
 
 def test_import_starts_no_backend():

@@ -104,6 +104,17 @@ def test_train_goes_on_from_a_state_in_the_middle():
     np.testing.assert_array_equal(whole.params["w"], resumed.params["w"])
 
 
+def test_train_leaves_the_callers_state_alone():
+    optimizer = optax.sgd(0.05, momentum=0.9)
+    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    start = training.init_state(jax.random.key(1), {"w": jnp.ones(3)}, optimizer, average=True)
+    trained = training.train(start, regression(), train_step=step, batch_size=2, num_epochs=2)
+    states = [np.asarray(state.params["w"]) for state, _ in trained]
+    np.testing.assert_array_equal(start.params["w"], 1)
+    np.testing.assert_array_equal(start.average["w"], 1)
+    assert (states[-1] != 1).all()
+
+
 def test_divergence_names_the_step_and_the_last_good_loss():
     with pytest.raises(training.DivergedError, match=r"at step \d+ \(last good loss: .* at step"):
         run(regression(), learning_rate=1e6, num_epochs=50)
