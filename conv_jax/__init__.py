@@ -13,7 +13,16 @@ from conv_jax.padding import output_shape, split_padding
 __all__ = ("conv2d", "corr2d", "corr2d_reference", "output_shape", "split_padding")
 __version__ = "0.1.0"
 
-_SUBMODULES = ("augment", "data", "layers", "models", "optimizers", "plots", "training")
+_SUBMODULES = (
+    "augment",
+    "data",
+    "layers",
+    "losses",
+    "models",
+    "optimizers",
+    "plots",
+    "training",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -20,7 +20,12 @@ def random_shift(
 
     Returns:
       [B, H, W, C], of the same dtype.
+
+    Raises:
+      ValueError: if max_shift is below 0.
     """
+    if max_shift < 0:
+        raise ValueError(f"max_shift: expected at least 0, got {max_shift}")
     pads = (max_shift, max_shift, 0)
     padded = lax.pad(images, images.dtype.type(0), ((0, 0, 0), pads, pads, (0, 0, 0)))
     starts = jax.random.randint(key, (images.shape[0], 2), 0, 2 * max_shift + 1)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Shaped
 
+from conv_jax import dtypes
 from conv_jax import padding as padding_rules
-from conv_jax.algorithms import ALGORITHMS, choose
+from conv_jax.algorithms import ALGORITHMS
+from conv_jax.algorithms.choose import choose
 from conv_jax.padding import Padding, Pair
 
 
@@ -51,7 +51,9 @@ def corr2d(
       fill_value: the constant of boundary "constant".
       algorithm: "auto", or one of `conv_jax.algorithms.ALGORITHMS`: "direct" (XLA's
         convolution), "reference" (the definition, vmap'd).
-      preferred_element_type: dtype of the result, and of its sums where it is the wider one.
+      preferred_element_type: dtype of the result, and of its sums where it is the wider one. It
+        may round (float32 to bfloat16, integers to a float), but drops no fraction, imaginary
+        part or range of integers.
 
     Returns:
       [..., H', W'], the size given by `output_shape`.
@@ -67,30 +69,39 @@ def corr2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    image, kernel = _array("image", image), _array("kernel", kernel)
+    image, kernel = dtypes.as_array("image", image), dtypes.as_array("kernel", kernel)
     if kernel.ndim != 2:
         raise ValueError(f"kernel: expected a shape (kH, kW), got {kernel.shape}")
     padding_rules.output_shape(
         image.shape, kernel.shape, stride=stride, dilation=dilation, padding=padding
     )
-    if algorithm != "auto" and algorithm not in ALGORITHMS:
+    if algorithm not in ("auto", *ALGORITHMS):
         known = ", ".join(map(repr, ("auto", *ALGORITHMS)))
         raise ValueError(f"algorithm: expected one of {known}, got {algorithm!r}")
-
-    with jax.numpy_dtype_promotion("standard"):  # the rule above holds in "strict" mode too
-        sum_dtype, result_dtype = _dtypes(image.dtype, kernel.dtype, preferred_element_type)
-    image, kernel = image.astype(sum_dtype), kernel.astype(sum_dtype)
+    sum_dtype, result_dtype = dtypes.sum_and_result(
+        image.dtype, kernel.dtype, preferred=preferred_element_type
+    )
     strides = padding_rules.positive_pair("stride", stride)
     dilations = padding_rules.positive_pair("dilation", dilation)
     extent = padding_rules.kernel_extent(kernel.shape, dilations)
     pads = padding_rules.resolve(padding, extent=extent)
+    if algorithm == "auto":
+        algorithm = choose(
+            image.shape,
+            kernel.shape,
+            dtype=sum_dtype,
+            stride=strides,
+            dilation=dilations,
+            pads=pads,
+        )
+
+    image, kernel = image.astype(sum_dtype), kernel.astype(sum_dtype)
     if boundary != "constant" or not padding_rules.is_literal_zero(fill_value):
         # Algorithms extend by zeros; any other surrounding is made here, and XLA may fuse it.
         image = padding_rules.pad(image, pads, boundary=boundary, fill_value=fill_value)
         pads = ((0, 0), (0, 0))
-
-    name = choose(image.shape, kernel.shape) if algorithm == "auto" else algorithm
-    sums = ALGORITHMS[name](image, kernel, stride=strides, dilation=dilations, pads=pads)
+    correlate = ALGORITHMS[algorithm]
+    sums = correlate(image, kernel, stride=strides, dilation=dilations, pads=pads)
     return sums.astype(result_dtype)
 
 
@@ -106,7 +117,8 @@ def conv2d(
     Args:
       image: [..., H, W], as for `corr2d`.
       kernel: [kH, kW], as for `corr2d`.
-      **options: those of `corr2d`; the padding is placed as there, for the flipped kernel.
+      **options: those of `corr2d`; the padding is placed as there, for the flipped kernel, so
+        that scipy.signal.convolve2d's "same" is "same_lower".
 
     Returns:
       [..., H', W'], as `corr2d`.
@@ -118,7 +130,7 @@ def conv2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    return corr2d(image, jnp.flip(_array("kernel", kernel)), **options)
+    return corr2d(image, jnp.flip(dtypes.as_array("kernel", kernel)), **options)
 
 
 def corr2d_reference(
@@ -140,67 +152,3 @@ def corr2d_reference(
     Array([[1, 2]], dtype=int32)
     """
     return corr2d(image, kernel, algorithm="reference", **options)
-
-
-def _array(name: str, value: Any) -> Array:
-    """Return numbers as a JAX array; refuse integers that lose bits for want of x64."""
-    try:
-        host = None if isinstance(value, jax.Array) else np.asarray(value)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"{name}: expected an array of numbers; {error}") from error
-    if host is not None and host.dtype.kind not in "biufcV":  # V: bfloat16 and its kin
-        raise ValueError(f"{name}: expected an array of numbers, got dtype {host.dtype}")
-    array = jnp.asarray(value if host is None else host)
-    if not (array.dtype == jnp.bool_ or jnp.issubdtype(array.dtype, jnp.number)):
-        raise ValueError(f"{name}: expected an array of numbers, got dtype {array.dtype}")
-    if host is not None and host.dtype.kind in "iu" and host.dtype != array.dtype and host.size:
-        limits = np.iinfo(array.dtype)
-        if host.min() < limits.min or host.max() > limits.max:
-            raise ValueError(
-                f"{name}: expected values that {array.dtype} holds, or JAX's x64 on, got "
-                f"{host.dtype} from {host.min()} to {host.max()}"
-            )
-    return array
-
-
-def _dtypes(image: np.dtype, kernel: np.dtype, preferred: Any) -> tuple[np.dtype, np.dtype]:
-    """Return the dtype of the sums and the dtype of the result."""
-    common = jnp.promote_types(image, kernel)
-    if _kind(image) == _kind(kernel) == 0:
-        exact = _kind(common) == 0 and all(np.can_cast(d, common) for d in (image, kernel))
-        if not exact:
-            raise ValueError(
-                f"image and kernel: expected integers that one type holds, got {image} and "
-                f"{kernel}; cast one, or turn JAX's x64 on"
-            )
-        if jnp.iinfo(common).bits < 32 if common != jnp.bool_ else True:
-            unsigned = jnp.issubdtype(common, jnp.unsignedinteger)
-            common = jnp.dtype(jnp.uint32 if unsigned else jnp.int32)
-    result = common if preferred is None else _checked_preference(preferred, common)
-    if _kind(result) == 1:
-        return jnp.promote_types(jnp.promote_types(common, result), jnp.float32), result
-    return jnp.promote_types(common, result), result
-
-
-def _checked_preference(preferred: Any, default: np.dtype) -> np.dtype:
-    """Refuse a result type that drops a fraction, an imaginary part or integer bits."""
-    try:
-        dtype = jnp.dtype(preferred)
-    except TypeError as error:
-        raise ValueError(f"preferred_element_type: expected a dtype, got {preferred!r}") from error
-    loses = _kind(dtype) < _kind(default)
-    if _kind(dtype) == _kind(default) == 0:
-        loses = not np.can_cast(default, dtype)
-    if loses or jax.dtypes.canonicalize_dtype(dtype) != dtype:
-        x64 = "" if loses else " (turn JAX's x64 on)"
-        raise ValueError(
-            f"preferred_element_type: expected a type that holds {default}, got {dtype}{x64}"
-        )
-    return dtype
-
-
-def _kind(dtype: np.dtype) -> int:
-    """Return 0 for integers and booleans, 1 for real numbers, 2 for complex ones."""
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return 2
-    return 1 if jnp.issubdtype(dtype, jnp.floating) else 0

@@ -62,12 +62,13 @@ def build(
     (1, 10)
     """
     abstract = nnx.eval_shape(lambda: model_cls(**options, rngs=nnx.Rngs(0)))
-    hidden = {str(v.type.__name__) for _, v in nnx.to_flat_state(_other_state(abstract))}
-    if hidden:
+    if hidden := _hidden_state(abstract):
         raise ValueError(
             f"model_cls: expected parameters (nnx.Param) as the only state, got "
             f"{', '.join(sorted(hidden))} in {type(abstract).__name__}"
         )
+    if not hasattr(abstract, method):
+        raise ValueError(f"method: {type(abstract).__name__} has no method {method!r}")
     graphdef, _ = nnx.split(abstract, nnx.Param)
 
     def init(key: jax.Array) -> Params:
@@ -144,6 +145,11 @@ class LeNet5(nnx.Module):
         self.activation = _named(ACTIVATIONS, "activation", activation)
         self.pooling = _named(POOLINGS, "pooling", pooling)
         self.image_shape = tuple(image_shape)
+        if kernel_size < 1 or len(channels) != 2 or min(*channels, *hidden, num_classes) < 1:
+            raise ValueError(
+                "kernel_size, channels, hidden, num_classes: expected two channels and numbers of "
+                f"at least 1, got {kernel_size}, {channels}, {hidden}, {num_classes}"
+            )
         height, width = (_pooled_size(n, kernel_size) for n in self.image_shape[:2])
         if min(height, width) < 1:
             smallest = 3 * kernel_size + 1
@@ -170,7 +176,10 @@ class LeNet5(nnx.Module):
         return jnp.argmax(self(images), axis=-1)
 
     def feature_maps(self, images: Float[Array, "*batch H W C"]) -> OrderedDict[str, jax.Array]:
-        """Return every intermediate by name, from "input" to "logits", in order."""
+        """Return every intermediate by name, from "input" to "logits", in order.
+
+        As the notes print them: "conv1" and "conv2" before the activation, all others after it.
+        """
         if images.shape[-3:] != self.image_shape:
             raise ValueError(
                 f"images: expected a shape (..., {', '.join(map(str, self.image_shape))}), "
@@ -210,7 +219,7 @@ def summary(**options: Any) -> str:
     params = jax.eval_shape(model.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((1, *options.get("image_shape", (32, 32, 1))), jnp.float32)
     maps = jax.eval_shape(model.apply, params, images)
-    last = [name for name in params if name.startswith("fc")][-1]
+    last = f"fc{len(options.get('hidden', (500,))) + 1}"
     sizes = {name: num_params(params.get(last if name == "logits" else name, {})) for name in maps}
     rows = [f"{name:<10}{shape.shape!s:<20}{sizes[name]:>10,}" for name, shape in maps.items()]
     header = f"{'layer':<10}{'output shape':<20}{'parameters':>10}"
@@ -229,6 +238,9 @@ def _named(choices: dict[str, Any], argument: str, name: str) -> Any:
     return choices[name]
 
 
-def _other_state(module: Any) -> Any:
-    """Return all state of a module that is not a parameter."""
-    return nnx.state(module, lambda _, value: not isinstance(value, nnx.Param))
+def _hidden_state(module: nnx.Module) -> set[str]:
+    """Return the kinds of state in a module that are no parameters, bare arrays included."""
+    nodes = [node for _, node in nnx.iter_graph(module)]
+    variables = [node for node in nodes if isinstance(node, nnx.Variable)]
+    kinds = {type(node).__name__ for node in variables if not isinstance(node, nnx.Param)}
+    return kinds | {"a bare array" for node in nodes if isinstance(node, jax.Array)}

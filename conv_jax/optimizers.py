@@ -13,12 +13,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "adam": optax.adam,
     "adamw": optax.adamw,
+    "muon": optax.contrib.muon,
 }
-if hasattr(optax.contrib, "muon"):
-    OPTIMIZERS["muon"] = optax.contrib.muon
-
-# Those that decay weights by themselves, and what they call the mask.
-_DECAY_MASKS = {"adamw": "mask", "muon": "weight_decay_mask"}
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 
@@ -29,7 +25,8 @@ def make_schedule(
     """Return the learning rate as a function of the step.
 
     "constant" stays; "cosine" falls from the peak to 0 along half a cosine; "one_cycle" rises
-    from a 25th of the peak and falls to 0, each along half a cosine (Smith and Topin 2017).
+    from a 25th of the peak along a line, then falls to 0 along half a cosine (after Smith and
+    Topin 2017, whose fall is a line).
 
     Args:
       name: one of SCHEDULES.
@@ -48,11 +45,12 @@ def make_schedule(
     if name == "cosine":
         return optax.cosine_decay_schedule(learning_rate, num_steps)
     if name == "one_cycle":
+        num_steps = max(2, num_steps)
         return optax.warmup_cosine_decay_schedule(
             init_value=learning_rate / 25,
             peak_value=learning_rate,
-            warmup_steps=max(1, round(warmup * num_steps)),
-            decay_steps=max(2, num_steps),
+            warmup_steps=min(max(1, round(warmup * num_steps)), num_steps - 1),
+            decay_steps=num_steps,
         )
     raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
 
@@ -63,7 +61,7 @@ def make_optimizer(
     *,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
-    **options: float | bool,
+    **options: Any,
 ) -> optax.GradientTransformation:
     """Return an optax optimizer.
 
@@ -86,17 +84,20 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {name!r}")
-    known = inspect.signature(OPTIMIZERS[name]).parameters
-    unknown = sorted(set(options) - set(known))
+    known = set(inspect.signature(OPTIMIZERS[name]).parameters) - {"learning_rate"}
+    unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"optimizer: {name!r} has no option {', '.join(map(repr, unknown))}")
-    steps = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-    decay: dict[str, Any] = {}
-    if name in _DECAY_MASKS:
-        decay = {"weight_decay": weight_decay, _DECAY_MASKS[name]: _is_matrix}
-    elif weight_decay:
-        steps.append(optax.add_decayed_weights(weight_decay, mask=_is_matrix))
-    return optax.chain(*steps, OPTIMIZERS[name](schedule, **options, **decay))
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
+    if name == "adamw":
+        options = {**options, "weight_decay": weight_decay, "mask": _is_matrix}
+        return optax.chain(clip, optax.adamw(schedule, **options))
+    if name == "muon":  # whose own decay spares all but matrices, so convolutions
+        direction = optax.contrib.muon(1.0, **options)
+        decay = optax.add_decayed_weights(-weight_decay, mask=_is_matrix)
+        return optax.chain(clip, direction, decay, optax.scale_by_schedule(schedule))
+    decay = optax.add_decayed_weights(weight_decay, mask=_is_matrix)
+    return optax.chain(clip, decay, OPTIMIZERS[name](schedule, **options))
 
 
 def from_config(options: Mapping[str, Any], *, num_steps: int) -> optax.GradientTransformation:

@@ -4,10 +4,11 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Shaped
+
+from conv_jax import dtypes
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
@@ -88,7 +89,7 @@ def split_padding(total: Sequence[int]) -> Pads:
     >>> split_padding((2, 3))
     ((1, 1), (2, 1))
     """
-    rows, columns = _integers("total", total, at_least=0)
+    rows, columns = _integers("total", total, at_least=0, given=total)
     return ((rows + 1) // 2, rows // 2), ((columns + 1) // 2, columns // 2)
 
 
@@ -103,7 +104,7 @@ def resolve(padding: Padding, *, extent: Pair) -> Pads:
         before_after = _WORDS[padding]
         return before_after(extent[0]), before_after(extent[1])
     if not isinstance(padding, Sequence):
-        amount = _integers("padding", (padding, padding), at_least=0)
+        amount = _integers("padding", (padding, padding), at_least=0, given=padding)
         return amount, amount
     if len(padding) != 2 or not all(isinstance(pair, Sequence) for pair in padding):
         raise ValueError(
@@ -112,8 +113,8 @@ def resolve(padding: Padding, *, extent: Pair) -> Pads:
         )
     vertical, horizontal = padding
     return (
-        _integers("padding", vertical, at_least=0),
-        _integers("padding", horizontal, at_least=0),
+        _integers("padding", vertical, at_least=0, given=vertical),
+        _integers("padding", horizontal, at_least=0, given=horizontal),
     )
 
 
@@ -142,6 +143,7 @@ def pad(
                 "boundary: 'reflect' expected at least 2 pixels on a padded axis, got 1 "
                 f"(image {image.shape}, padding {pads})"
             )
+    fill = dtypes.scalar("fill_value", fill_value, image.dtype)
     if not any(map(any, pads)):
         return image
     widths = ((0, 0),) * (image.ndim - 2) + tuple(pads)
@@ -152,12 +154,12 @@ def pad(
         return padded
     # Not `constant_values`: lax.pad cannot be differentiated by its constant alone.
     inside = jnp.pad(jnp.ones(image.shape, bool), widths)
-    return jnp.where(inside, padded, _fill(fill_value, image.dtype))
+    return jnp.where(inside, padded, fill)
 
 
 def is_literal_zero(fill_value: Any) -> bool:
     """Tell whether this is the number 0 itself, known without looking into an array."""
-    return isinstance(fill_value, int | float) and fill_value == 0
+    return isinstance(fill_value, int | float | np.number) and bool(fill_value == 0)
 
 
 def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
@@ -168,28 +170,7 @@ def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
 def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
     """Return an int or a pair as a pair of ints of at least 1."""
     pair = value if isinstance(value, Sequence) else (value, value)
-    return _integers(name, pair, at_least=1)
-
-
-def _fill(value: Shaped[ArrayLike, ""], dtype: np.dtype) -> Shaped[Array, ""]:
-    """Return the constant in the image's dtype; refuse one that the dtype cannot hold."""
-    given = value if isinstance(value, jax.Array) else np.asarray(value)
-    if given.shape != ():
-        raise ValueError(f"fill_value: expected one number, got shape {given.shape}")
-    kind = given.dtype.kind
-    if kind not in "biufcV":  # V: bfloat16 and its kin
-        fits = False
-    elif not jnp.issubdtype(dtype, jnp.integer):
-        fits = kind != "c" or dtype.kind == "c"
-    elif isinstance(given, jax.Array):
-        fits = np.can_cast(given.dtype, dtype)
-    else:
-        limits = jnp.iinfo(dtype)
-        whole = kind in "biuf" and given == np.trunc(given)
-        fits = whole and limits.min <= given <= limits.max
-    if not fits:
-        raise ValueError(f"fill_value: expected a number that {dtype} holds, got {value!r}")
-    return jnp.asarray(given).astype(dtype)
+    return _integers(name, pair, at_least=1, given=value)
 
 
 def _image_size(image_shape: Sequence[int]) -> Pair:
@@ -199,16 +180,18 @@ def _image_size(image_shape: Sequence[int]) -> Pair:
 
 
 def _sizes(name: str, shape: Sequence[int]) -> Pair:
-    return _integers(name, shape, at_least=1, noun="sizes")
+    return _integers(name, shape, at_least=1, given=tuple(shape), noun="sizes")
 
 
-def _integers(name: str, values: Sequence[Any], *, at_least: int, noun: str = "integers") -> Pair:
+def _integers(
+    name: str, values: Sequence[Any], *, at_least: int, given: Any, noun: str = "integers"
+) -> Pair:
+    """Return two integers; `given` is what the caller wrote."""
     try:
         pair = tuple(operator.index(value) for value in values)
     except TypeError:
         pair = ()
     booleans = any(isinstance(value, bool) for value in values)
     if len(pair) != 2 or min(pair) < at_least or booleans:
-        shown = values[0] if len(values) == 2 and values[0] is values[1] else values
-        raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {shown!r}")
+        raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {given!r}")
     return pair[0], pair[1]

@@ -207,7 +207,8 @@ def kernel_path(
     """
     figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     axes = figure.subplots()
-    levels = np.geomspace(max(losses.min(), 1e-3 * losses.max()), losses.max(), 14)
+    highest = losses[np.isfinite(losses)].max(initial=1e-30)
+    levels = np.geomspace(1e-3 * highest, highest, 14)
     contours = axes.contour(losses, levels=levels, extent=extent, cmap="viridis", linewidths=0.9)
     axes.clabel(contours, levels=levels[levels > 0.02 * levels[-1]], fontsize=7, fmt="%.3g")
     axes.plot(path[:, 0], path[:, 1], "o-", color="C3", markersize=3, linewidth=1.2, label="kernel")

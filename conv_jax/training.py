@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from conv_jax.divergence import count_finite, describe_step, diverged
+from conv_jax.losses import Loss, Metrics, cross_entropy
+
 Params = Any  # nested dict of arrays
-Metrics = dict[str, jax.Array]
 Apply = Callable[[Params, jax.Array], jax.Array]
-Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -48,33 +49,6 @@ class Interval(NamedTuple):
 _ORDER, _AUGMENTATION = 0, 1  # what a key folded from the run's key is for
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-
-
-class DivergedError(ArithmeticError):
-    """The loss or its gradient stopped being a number."""
-
-
-def cross_entropy(*, label_smoothing: float = 0.0) -> Loss:
-    """Return the mean softmax cross entropy of logits [B, classes] and labels [B].
-
-    Args:
-      label_smoothing: part of the target spread over all classes, in [0, 1).
-
-    Returns:
-      A function (logits, labels) -> (loss, {"accuracy"}).
-    """
-
-    def loss(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, Metrics]:
-        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-        losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
-        return losses.mean(), {"accuracy": jnp.mean(logits.argmax(axis=-1) == labels)}
-
-    return loss
-
-
-def squared_error(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Metrics]:
-    """Return the squared error, summed over each example and averaged over the batch."""
-    return jnp.sum((outputs - targets) ** 2) / outputs.shape[0], {}
 
 
 def init_state(
@@ -118,7 +92,8 @@ def make_train_step(
         at most (1 + step) / (10 + step).
 
     Returns:
-      (state, batch) -> (state, metrics); metrics hold "loss", "grad_norm" and those of `loss`.
+      (state, batch) -> (state, metrics); metrics hold "loss", "grad_norm", "update_norm" and those
+      of `loss`.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -133,7 +108,8 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = _moving_average(state, params, average_decay)
-        metrics = {"loss": value, "grad_norm": optax.tree.norm(grads), **metrics}
+        norms = {"grad_norm": optax.tree.norm(grads), "update_norm": optax.tree.norm(updates)}
+        metrics = {"loss": value, **norms, **metrics}
         return TrainState(state.step + 1, params, opt_state, average, state.key), metrics
 
     return train_step
@@ -152,8 +128,8 @@ def train(
 
     The data stays on the device; each epoch takes it in a new order, and leaves out the last
     N mod batch_size examples of that order. Steps are sent off without waiting for results,
-    which are fetched once an interval. Every yielded state is donated to the next step: copy
-    what you need of it before asking for more.
+    which are fetched once an interval. The state that goes in is copied; every yielded one is
+    donated to the next step: copy what you need of it before asking for more.
 
     Args:
       state: where to start; a state in the middle of a run goes on from there.
@@ -167,31 +143,35 @@ def train(
       (state, Interval).
 
     Raises:
-      ValueError: if the batch is larger than the data.
-      DivergedError: when the loss or its gradient is not finite, after yielding the steps before;
-        the state that comes with those is of no use.
+      ValueError: if a number is below 1, or the batch larger than the data.
+      DivergedError: when a loss, gradient or update is not finite. The steps before it are yielded
+        first, with `ends_epoch` False and a state that is of no use.
     """
     num_examples = data.images.shape[0]
-    num_batches = num_examples // batch_size
-    if num_batches < 1:
+    _check_at_least_1(batch_size=batch_size, num_epochs=num_epochs, interval=interval)
+    if batch_size > num_examples:
         raise ValueError(f"batch_size: expected at most {num_examples} examples, got {batch_size}")
-    step, last_good = int(state.step), "none"
+    num_batches = num_examples // batch_size
+    step, last_good = int(state.step), None
     state = jax.tree.map(jnp.copy, state)  # the caller's own is not donated
     while step < num_epochs * num_batches:
         epoch, done = divmod(step, num_batches)
+        count = min(interval, num_batches - done)
         order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
-        while done < num_batches:
-            start, count = time.perf_counter(), min(interval, num_batches - done)
-            fetched = []
-            for _ in range(count):
-                state, metrics = _step_on(train_step, state, data, order)
-                fetched.append(metrics)
-            done, step = done + count, step + count
-            columns = _columns(jax.device_get(fetched))
-            seconds = time.perf_counter() - start
-            report = Interval(epoch + 1, step, columns, seconds, ends_epoch=done == num_batches)
-            yield from _until_diverged(state, report, last_good)
-            last_good = _describe_last(step, columns)
+        start = time.perf_counter()
+        state, metrics = _take_steps(train_step, state, data, order, count)
+        seconds = time.perf_counter() - start
+        num_good = count_finite(metrics)
+        good = {name: column[:num_good] for name, column in metrics.items()}
+        step += num_good
+        whole = num_good == count
+        if num_good:
+            last_good = describe_step(metrics, num_good - 1, step=step)
+            ends_epoch = whole and step % num_batches == 0
+            yield state, Interval(epoch + 1, step, good, seconds, ends_epoch)
+        if not whole:
+            bad = describe_step(metrics, num_good, step=step + 1)
+            raise diverged(bad, last_good=last_good)
 
 
 def evaluate(
@@ -211,7 +191,11 @@ def evaluate(
 
     Returns:
       {"loss", "accuracy"}, means over all N examples, and the logits [N, classes].
+
+    Raises:
+      ValueError: if batch_size is below 1.
     """
+    _check_at_least_1(batch_size=batch_size)
     num_examples = len(data.labels)
     batch_size = min(batch_size, num_examples)
     logits = []
@@ -221,8 +205,9 @@ def evaluate(
         padded = jnp.pad(images, ((0, missing),) + ((0, 0),) * (images.ndim - 1))
         logits.append(_apply(apply, params, padded)[: batch_size - missing])
     outputs = jnp.concatenate(logits)
-    loss, metrics = cross_entropy()(outputs, data.labels)
-    return {"loss": float(loss), "accuracy": float(metrics["accuracy"])}, np.asarray(outputs)
+    loss, _ = cross_entropy()(outputs, data.labels)
+    correct = np.asarray(outputs).argmax(axis=1) == np.asarray(data.labels)
+    return {"loss": float(loss), "accuracy": float(correct.mean())}, np.asarray(outputs)
 
 
 def standardize(images: jax.Array, *, mean: float, std: float) -> jax.Array:
@@ -237,6 +222,18 @@ def standardize(images: jax.Array, *, mean: float, std: float) -> jax.Array:
       float32 of the same shape.
     """
     return (images.astype(jnp.float32) / 255 - mean) / std
+
+
+def _take_steps(
+    train_step: TrainStep, state: TrainState, data: Batch, order: jax.Array, count: int
+) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """Send off `count` steps, then fetch what they measured, each metric [count]."""
+    rows = []
+    for _ in range(count):
+        state, metrics = _step_on(train_step, state, data, order)
+        rows.append(metrics)
+    fetched = jax.device_get(rows)
+    return state, {name: np.stack([row[name] for row in fetched]) for name in fetched[0]}
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -269,37 +266,11 @@ def _moving_average(state: TrainState, params: Params, decay: float) -> Params |
     if state.average is None:
         return None
     warm_decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
-    return optax.incremental_update(params, state.average, 1 - warm_decay)
+    average = optax.incremental_update(params, state.average, 1 - warm_decay)
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.average)
 
 
-def _columns(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _until_diverged(
-    state: TrainState, report: Interval, last_good: str
-) -> Iterator[tuple[TrainState, Interval]]:
-    """Yield the interval; if a loss or gradient is not finite, yield what is before and raise."""
-    losses, norms = report.metrics["loss"], report.metrics["grad_norm"]
-    finite = np.isfinite(losses) & np.isfinite(norms)
-    if finite.all():
-        yield state, report
-        return
-    count = int(np.argmin(finite))
-    step = report.step - len(losses) + count
-    if count:
-        good = {name: column[:count] for name, column in report.metrics.items()}
-        last_good = _describe_last(step, good)
-        yield state, report._replace(step=step, metrics=good, ends_epoch=False)
-    cause = "the learning rate is too high; lower it or clip the gradient"
-    if step == 0:
-        cause = "the images, the targets or the initial parameters are not finite"
-    raise DivergedError(
-        f"loss {losses[count]:.4g}, gradient norm {norms[count]:.3g} at step {step + 1} "
-        f"(last good loss: {last_good}); likely cause: {cause}"
-    )
-
-
-def _describe_last(step: int, metrics: dict[str, np.ndarray]) -> str:
-    loss, norm = metrics["loss"][-1], metrics["grad_norm"][-1]
-    return f"{loss:.4g} at step {step}, gradient norm {norm:.3g}"
+def _check_at_least_1(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}: expected at least 1, got {number}")

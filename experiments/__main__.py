@@ -26,43 +26,52 @@ Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, extra = parser.parse_known_args(arguments)
+    if extra and (options.command is not run or any(word.startswith("-") for word in extra)):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    if extra:
+        options.overrides += extra  # those that stand after an option
     try:
         return options.command(options)
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         return MISTAKE
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the experiment that a config describes."""
     config = configs.load(options.config, options.overrides)
     # After the config is known to be right: JAX takes a second to import.
-    from conv_jax.training import DivergedError
+    from conv_jax.divergence import DivergedError
     from experiments import learn_kernel, lenet5
     from experiments.record import FolderError, Record, default_folder
 
     experiment = {"lenet5": lenet5, "learn_kernel": learn_kernel}[config.experiment]
-    console = Console()
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
         task = experiment.prepare(config)
         record = Record(options.out or default_folder(options.config), configs.dump(config))
     except (FolderError, FileNotFoundError, ValueError) as error:
         print(f"{options.config}: {error}", file=sys.stderr)
         return MISTAKE
-    except (OSError, ImportError) as error:
-        print(f"{options.config}: {error}", file=sys.stderr)
+    except (OSError, ImportError, RuntimeError, MemoryError) as error:
+        print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
         return FAILED
     try:
-        with record.result() as result:
-            result.update(experiment.run(task, record, console))
-    except (DivergedError, OSError) as error:
-        print(f"{options.config}: {error}\nwhat was recorded: {record.folder}", file=sys.stderr)
+        with record.running():
+            experiment.run(task, record, console)
+    except (DivergedError, OSError, RuntimeError, MemoryError) as error:
+        print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+        print(f"what was recorded: {record.folder}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
         return INTERRUPTED
-    console.print(f"run folder: {record.folder}", highlight=False, soft_wrap=True)
+    console.print(f"run folder: {record.folder}")
     return 0
 
 
@@ -74,12 +83,12 @@ def list_configs(options: argparse.Namespace) -> int:
         raise configs.ConfigError(f"{folder}: no configs (*.toml) here")
     width = max(len(str(path)) for path in paths)
     for path in paths:
-        text = path.read_text(encoding="utf-8")
-        about = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
         try:
-            kind = tomllib.loads(text).get("experiment", "?")
-        except tomllib.TOMLDecodeError:
-            kind = "(not TOML)"
+            text = path.read_text(encoding="utf-8")
+            kind = str(tomllib.loads(text).get("experiment", "?"))
+        except (OSError, ValueError):
+            text, kind = "", "(not TOML)"
+        about = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
         print(f"{path!s:<{width}}  {kind:<14}{about}")
     return 0
 
@@ -89,6 +98,12 @@ def print_schema(options: argparse.Namespace) -> int:
     del options
     sys.stdout.write(configs.schema())
     return 0
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the first line of an error that is not ours, with its kind."""
+    first = next(iter(str(error).splitlines()), "")
+    return first if isinstance(error, ArithmeticError) else f"{type(error).__name__}: {first}"
 
 
 def _parser() -> argparse.ArgumentParser:

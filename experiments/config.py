@@ -22,7 +22,9 @@ from experiments import config_errors
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
@@ -105,8 +107,8 @@ class LeNet5Model(Section):
     """A preset, and what differs from it."""
 
     preset: Literal["notes", "lecun1998", "d2l"] = "notes"
-    channels: tuple[Count, Count] | None = None
-    hidden: tuple[Count, ...] | None = None
+    channels: tuple[Width, Width] | None = None
+    hidden: tuple[Width, ...] | None = None
     activation: Literal["relu", "tanh", "sigmoid"] | None = None
     pooling: Literal["max", "avg"] | None = None
 
@@ -135,7 +137,7 @@ class LeNet5Config(Section):
     """Train LeNet5 to tell images apart."""
 
     experiment: Literal["lenet5"]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="The first seed.")
+    seed: Seed = Field(default=0, description="The first seed.")
     seeds: Count = Field(default=1, description="Number of seeds, trained one after the other.")
     data: ImageData
     model: LeNet5Model = LeNet5Model()
@@ -185,7 +187,7 @@ class LearnKernelConfig(Section):
     """Learn a kernel from an image and its correlation with that kernel."""
 
     experiment: Literal["learn_kernel"]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = Field(default=0, description="Gives the initial kernel and the crops.")
     data: PatternData = PatternData()
     model: KernelModel = KernelModel()
     optimizer: Optimizer
@@ -256,7 +258,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib passes some of Python's own on
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
@@ -278,8 +280,11 @@ def _apply(raw: dict[str, Any], override: str) -> str:
 
 def _value(override: str, text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+        if len(parsed) == 1:
+            return parsed["value"]
+        raise ConfigError(f"override {override!r}: expected one value")
+    except (tomllib.TOMLDecodeError, RecursionError):
         if re.fullmatch(r"[^\s\"'\[\]{}=,#]+", text):
             return text
         raise ConfigError(f"override {override!r}: {text!r} is not a TOML value") from None

@@ -60,8 +60,9 @@ def _mistake(error: ErrorDetails, key: str, known: list[str]) -> str:
 def _key(error: ErrorDetails, raw: Any) -> str:
     """Return the dotted key of an error: its location without the names of union members."""
     keys: list[int | str] = []
-    for part in error["loc"]:
-        if isinstance(part, int) or (isinstance(raw, dict) and part in raw):
+    for part in error["loc"][1:]:  # the first names the experiment
+        here = isinstance(raw, list if isinstance(part, int) else dict)
+        if here and (isinstance(part, int) or part in raw):
             raw = raw[part]
             keys.append(part)
     if error["type"] == "missing":

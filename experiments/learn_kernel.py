@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 from rich.console import Console
 
-from conv_jax import corr2d, models, optimizers, plots, training
+from conv_jax import corr2d, losses, models, optimizers, plots, training
 from conv_jax.training import Batch
 from experiments.config import LearnKernelConfig
 from experiments.record import Record
@@ -35,6 +35,8 @@ class Task(NamedTuple):
     target: Array  # [kH, kW]
     initial: Array  # [kH, kW]
     model: models.Model
+    optimizer: Any
+    num_batches: int  # an epoch
     key: Array
 
 
@@ -64,30 +66,34 @@ def prepare(config: LearnKernelConfig) -> Task:
         initial = jnp.array(config.model.initial)
     if initial.shape != target.shape:
         raise ValueError(f"model.initial: expected shape {target.shape}, got {initial.shape}")
-    return Task(config, Batch(images, outputs), target, initial, model, run_key)
+    num_batches = len(images) // config.data.batch_size
+    optimizer = optimizers.from_config(
+        config.optimizer.model_dump(), num_steps=config.train.epochs * num_batches
+    )
+    data = Batch(images, outputs)
+    return Task(config, data, target, initial, model, optimizer, num_batches, run_key)
 
 
-def run(task: Task, record: Record, console: Console) -> dict[str, Any]:
-    """Learn the kernel, print the loss as the sources do, draw, return the numbers."""
+def run(task: Task, record: Record, console: Console) -> None:
+    """Learn the kernel, print the loss as the sources do, report the numbers, draw."""
     config = task.config
-    losses, path = _learn(task, record, console)
-    learned = path[-1]
+    step_losses, path = _learn(task, record, console)
+    learned, target = path[-1], np.asarray(task.target)
     digits = KERNEL_DIGITS[config.train.wording]
-    rounded = np.round(learned.astype(float), digits).tolist()
-    console.print(f"kernel {rounded}", highlight=False, soft_wrap=True)
+    console.print(f"kernel {np.round(learned.astype(float), digits).tolist()}")
     reached = learned[::-1, ::-1] if config.model.strict_convolution else learned
-    target = np.asarray(task.target)
-    error = float(np.abs(reached - target).max())
-    _draw(task, losses, path, record)
-    return {
-        "experiment": config.experiment,
-        "kernel": learned.tolist(),
-        "target": target.tolist(),
-        "largest_error": error,  # after the flip, for strict convolution
-        "first_loss": float(losses[0]),
-        "last_loss": float(losses[-1]),
-        "steps": len(losses),
-    }
+    record.report(
+        {
+            "experiment": config.experiment,
+            "kernel": learned.tolist(),
+            "target": target.tolist(),
+            "largest_error": float(np.abs(reached - target).max()),  # after the flip, if strict
+            "first_loss": float(step_losses[0]),
+            "last_loss": float(step_losses[-1]),
+            "steps": len(step_losses),
+        }
+    )
+    _draw(task, step_losses, path, record)
 
 
 def power_law_image(
@@ -135,38 +141,38 @@ def _learn(
 ) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "intervals kH kW"]]:
     """Return the loss before every step, and the kernel at the start and after every interval."""
     config = task.config
-    steps_per_epoch = len(task.data.images) // config.data.batch_size
-    optimizer = optimizers.from_config(
-        config.optimizer.model_dump(), num_steps=config.train.epochs * steps_per_epoch
+    train_step = training.make_train_step(
+        task.model.apply, task.optimizer, loss=losses.squared_error
     )
-    train_step = training.make_train_step(task.model.apply, optimizer, loss=training.squared_error)
-    state = training.init_state(task.key, {"weight": task.initial}, optimizer)
-    losses, path = [], [np.array(task.initial)]
+    state = training.init_state(task.key, {"weight": task.initial}, task.optimizer)
+    step_losses, path = [], [np.array(task.initial)]
     trained = training.train(
         state,
         task.data,
         train_step=train_step,
         batch_size=config.data.batch_size,
         num_epochs=config.train.epochs,
-        interval=steps_per_epoch,
+        interval=task.num_batches,
     )
     for state, interval in trained:
-        losses.append(interval.metrics["loss"])
-        path.append(np.array(state.params["weight"]))
-        loss = float(losses[-1].mean())
-        row = {"epoch": interval.epoch, "step": interval.step, "loss": loss}
-        record.log({"kind": "train", **row, "kernel": path[-1].tolist()})
+        step_losses.append(interval.metrics["loss"])
+        loss = float(step_losses[-1].mean(dtype=np.float64))
+        row = {"kind": "train", "epoch": interval.epoch, "step": interval.step, "loss": loss}
+        if interval.ends_epoch:
+            path.append(np.array(state.params["weight"]))
+            row["kernel"] = path[-1].tolist()
+        record.log(row)
         if interval.ends_epoch and interval.epoch % config.train.log_every == 0:
             line = WORDINGS[config.train.wording].format(epoch=interval.epoch, loss=loss)
-            console.print(line, highlight=False)
-    return np.concatenate(losses), np.stack(path)
+            console.print(line)
+    return np.concatenate(step_losses), np.stack(path)
 
 
-def _draw(task: Task, losses: np.ndarray, path: np.ndarray, record: Record) -> None:
+def _draw(task: Task, step_losses: np.ndarray, path: np.ndarray, record: Record) -> None:
     """Draw the loss, the kernel, and its path over the loss where it has two elements."""
     name = f"{task.config.data.image} image, {task.config.optimizer.name}"
     strict = task.config.model.strict_convolution
-    record.save_figure("loss", plots.loss_curve(losses, title=f"Learning a kernel: {name}"))
+    record.save_figure("loss", plots.loss_curve(step_losses, title=f"Learning a kernel: {name}"))
     target = np.asarray(task.target)[::-1, ::-1] if strict else np.asarray(task.target)
     title = "Kernel of a strict convolution" if strict else "Kernel of a cross-correlation"
     record.save_figure("kernel", plots.learned_kernel(path[-1], target, title=title))
@@ -183,14 +189,14 @@ def _draw_path(task: Task, path: np.ndarray, least: np.ndarray, name: str) -> An
     def loss_at(a: Array, b: Array) -> Array:
         weight = jnp.stack([a, b]).reshape(task.target.shape)
         outputs = task.model.apply({"weight": weight}, task.data.images)
-        return training.squared_error(outputs, task.data.labels)[0]
+        return losses.squared_error(outputs, task.data.labels)[0]
 
     over_first = jax.vmap(loss_at, in_axes=(0, None))
     over_both = jax.vmap(over_first, in_axes=(None, 0))
-    losses = jax.jit(over_both)(jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32))
+    grid = jax.jit(over_both)(jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32))
     return plots.kernel_path(
         path,
-        losses=np.asarray(losses),
+        losses=np.asarray(grid),
         extent=(float(first[0]), float(first[-1]), float(second[0]), float(second[-1])),
         target=(float(least[0]), float(least[1])),
         title=f"Path of the kernel over the loss: {name}",

@@ -1,5 +1,6 @@
 """LeNet5 on images of digits or clothes: train for every seed, evaluate, draw."""
 
+import collections
 import functools
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from conv_jax import augment, data, models, optimizers, plots, training
+from conv_jax import augment, data, losses, models, optimizers, plots, training
 from conv_jax.training import Batch, TrainStep
 from experiments.config import LeNet5Config
 from experiments.progress import progress
@@ -54,7 +55,7 @@ def prepare(config: LeNet5Config) -> Task:
     """
     dataset = _dataset(config)
     images = dataset.train.images
-    mean, std = float(images.mean() / 255), float(images.std() / 255)
+    mean, std = _moments(images)
     options = _model_options(config, num_classes=len(dataset.class_names), shape=images.shape[1:])
     model = models.build(models.LeNet5, **options)
 
@@ -67,7 +68,7 @@ def prepare(config: LeNet5Config) -> Task:
     train_step = training.make_train_step(
         apply,
         optimizer,
-        loss=training.cross_entropy(label_smoothing=config.train.label_smoothing),
+        loss=losses.cross_entropy(label_smoothing=config.train.label_smoothing),
         augment=functools.partial(augment.random_shift, max_shift=shift) if shift else None,
         average_decay=config.train.average_decay or 0.0,
     )
@@ -88,37 +89,36 @@ def prepare(config: LeNet5Config) -> Task:
     )
 
 
-def run(task: Task, record: Record, console: Console) -> dict[str, Any]:
-    """Train every seed, draw the figures and return the numbers of the last epoch."""
+def run(task: Task, record: Record, console: Console) -> None:
+    """Train every seed, report the numbers of the last epoch, draw the figures."""
     config = task.config
-    console.print(models.summary(**task.model_options), highlight=False)
+    console.print(models.summary(**task.model_options))
     sizes = f"{len(task.train.labels):,} training and {len(task.test.labels):,}"
-    console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images", highlight=False)
+    console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images")
     seeds = range(config.seed, config.seed + config.seeds)
     outcomes = [_train_seed(task, seed, record, console) for seed in seeds]
-    _draw(task, outcomes, record)
-    result = _numbers(task, outcomes)
-    mean, std, count = result["accuracy_mean"], result["accuracy_std"], len(outcomes)
+    results = _numbers(task, outcomes)
+    record.report(results)
+    mean, std, count = results["accuracy_mean"], results["accuracy_std"], len(outcomes)
     spread = f" +- {100 * std:.2f}" if count > 1 else ""
     console.print(
         f"{task.evaluated_on} accuracy {100 * mean:.2f}{spread} % after epoch "
         f"{config.train.epochs} ({count} seed{'s' if count > 1 else ''}), "
-        f"{result['seconds_per_epoch']:.2f} s an epoch",
-        highlight=False,
+        f"{results['seconds_per_epoch']:.2f} s an epoch"
     )
-    return result
+    _draw(task, outcomes, record)
 
 
 def _dataset(config: LeNet5Config) -> data.Dataset:
     """Load, cut and hold out as the config says."""
     asked = config.data
-    dataset = data.load(
-        asked.name,
-        root=asked.root,
-        image_size=IMAGE_SIZE,
-        download=asked.download,
-        progress=True,
-    )
+    dataset = data.load(asked.name, root=asked.root, download=asked.download, progress=True)
+    if max(dataset.train.images.shape[1:3]) <= IMAGE_SIZE:
+        train, test = (
+            split._replace(images=data.resize(split.images, image_size=IMAGE_SIZE))
+            for split in (dataset.train, dataset.test)
+        )
+        dataset = dataset._replace(train=train, test=test)
     given = len(dataset.train.labels)
     if asked.holdout >= given:
         raise ValueError(f"data.holdout: expected fewer than {given} images, got {asked.holdout}")
@@ -131,6 +131,14 @@ def _dataset(config: LeNet5Config) -> data.Dataset:
     if asked.batch_size > len(labels):
         raise ValueError(f"data.batch_size: expected at most {len(labels)}, got {asked.batch_size}")
     return dataset._replace(train=data.Split(images, labels))
+
+
+def _moments(images: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation on the scale 0..1, without a floating-point copy."""
+    grey = images.reshape(-1)
+    mean = grey.mean(dtype=np.float64)
+    square = np.einsum("i,i->", grey, grey, dtype=np.float64, casting="safe") / grey.size
+    return float(mean / 255), float(np.sqrt(square - mean**2) / 255) or 1.0
 
 
 def _model_options(
@@ -157,11 +165,14 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
         interval=config.train.log_every,
     )
     rows, evaluations, logits = [], [], np.empty(0)
-    seconds = [0.0] * config.train.epochs
+    seconds: dict[int, float] = collections.defaultdict(float)
     with progress(console, label=f"seed {seed}", num_steps=task.num_steps) as report:
         for state, interval in trained:
-            means = {name: float(values.mean()) for name, values in interval.metrics.items()}
-            seconds[interval.epoch - 1] += interval.seconds
+            means = {
+                name: float(values.mean(dtype=np.float64))
+                for name, values in interval.metrics.items()
+            }
+            seconds[interval.epoch] += interval.seconds
             rows.append((interval.step, means["loss"]))
             row = {"seed": seed, "epoch": interval.epoch, "step": interval.step, **means}
             record.log({"kind": "train", **row, "seconds": interval.seconds})
@@ -174,19 +185,19 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
             if evaluations:
                 text += f"  {task.evaluated_on} accuracy {100 * evaluations[-1]['accuracy']:.2f} %"
             report(interval.step, f"epoch {interval.epoch}  {text}")
-    steps, losses = np.array(rows).T
+    steps, train_losses = np.array(rows).T
     curve = plots.Curve(
         epochs=steps * config.train.epochs / task.num_steps,
-        losses=losses,
+        losses=train_losses,
         accuracies=np.array([measured["accuracy"] for measured in evaluations]),
     )
-    return Outcome(jax.device_get(params), logits, evaluations, curve, seconds)
+    return Outcome(jax.device_get(params), logits, evaluations, curve, list(seconds.values()))
 
 
 def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
     """Return what goes into result.json: the last epoch of every seed, mean and deviation."""
     accuracies = [outcome.evaluations[-1]["accuracy"] for outcome in outcomes]
-    losses = [outcome.evaluations[-1]["loss"] for outcome in outcomes]
+    test_losses = [outcome.evaluations[-1]["loss"] for outcome in outcomes]
     seconds = [s for outcome in outcomes for s in outcome.epoch_seconds]
     first, warm = seconds[0], seconds[1:] or seconds
     return {
@@ -199,8 +210,8 @@ def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
         "accuracy": accuracies,
         "accuracy_mean": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        "loss": losses,
-        "loss_mean": float(np.mean(losses)),
+        "loss": test_losses,
+        "loss_mean": float(np.mean(test_losses)),
         "first_epoch_seconds": first,  # with compilation
         "seconds_per_epoch": float(np.median(warm)),
     }

@@ -14,17 +14,15 @@ def progress(console: Console, *, label: str, num_steps: int) -> Iterator[Report
     """Show a bar of `num_steps` steps, or print lines where the output is no terminal."""
     if not console.is_terminal:
         width = len(str(num_steps))
-        yield lambda step, text: console.print(
-            f"{label}  step {step:>{width}}/{num_steps}  {text}", soft_wrap=True, highlight=False
-        )
+        yield lambda step, text: console.print(f"{label}  step {step:>{width}}/{num_steps}  {text}")
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(label, total=num_steps, text="compiling")

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import math
 import os
 import platform
 import subprocess
@@ -26,8 +27,8 @@ class FolderError(ValueError):
 class Record:
     """One run's folder, written as the run goes.
 
-    config.toml, environment.json, metrics.jsonl (a line an interval), result.json (last, with
-    the status "finished" or "failed"), figures/.
+    config.toml, environment.json, metrics.jsonl (a line an interval), figures/, and at the end
+    result.json with the status "finished" or "failed".
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -37,13 +38,15 @@ class Record:
           FolderError: if the folder holds a run already or cannot be written.
         """
         self.folder = folder
+        self.results: dict[str, Any] = {}
+        machine = environment()
+        if (folder / "config.toml").exists():
+            raise FolderError(f"--out: {folder} already holds a run; choose another")
         try:
             self.figures.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / "environment.json", machine)
             with (folder / "config.toml").open("xb") as file:
                 tomli_w.dump(dict(config), file)
-            _write_json(folder / "environment.json", environment())
-        except FileExistsError:
-            raise FolderError(f"--out: {folder} already holds a run; choose another") from None
         except OSError as error:
             raise FolderError(f"--out: {folder} cannot be written: {error.strerror}") from None
 
@@ -55,24 +58,28 @@ class Record:
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.write(json.dumps(_without_nan(row), allow_nan=False) + "\n")
+
+    def report(self, results: Mapping[str, Any]) -> None:
+        """Add to what result.json is to say, whatever becomes of the run."""
+        self.results.update(results)
 
     def save_figure(self, name: str, figure: Figure) -> None:
         """Write figures/NAME.png."""
         figure.savefig(self.figures / f"{name}.png", dpi=120)
 
     @contextlib.contextmanager
-    def result(self) -> Iterator[dict[str, Any]]:
-        """Give a dict to fill; write it as result.json, with the error if there was one."""
-        values: dict[str, Any] = {}
+    def running(self) -> Iterator[None]:
+        """Write result.json at the end, with the error if there was one."""
         try:
-            yield values
+            yield
         except BaseException as error:
-            name = type(error).__name__
-            failure = {"status": "failed", "error": f"{name}: {error}", **values}
-            _write_json(self.folder / "result.json", failure)
+            self._finish("failed", error=f"{type(error).__name__}: {error}")
             raise
-        _write_json(self.folder / "result.json", {"status": "finished", **values})
+        self._finish("finished")
+
+    def _finish(self, status: str, **more: str) -> None:
+        _write_json(self.folder / "result.json", {"status": status, **more, **self.results})
 
 
 def default_folder(config_path: Path) -> Path:
@@ -86,13 +93,14 @@ def default_folder(config_path: Path) -> Path:
 def environment() -> dict[str, Any]:
     """Return what a number depends on: code, versions, machine, devices, flags."""
     devices = jax.devices()
+    changes = _git("status", "--porcelain")
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
+        "dirty": None if changes is None else changes != "",
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
@@ -113,8 +121,26 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _version(package: str) -> str | None:
+    """Return the installed version, None for a package that is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _without_nan(value: Any) -> Any:
+    """Return the value with null for numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _write_json(path: Path, value: Any) -> None:
     """Write under another name and rename, so that no reader meets half a file."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_without_nan(value), indent=2, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)

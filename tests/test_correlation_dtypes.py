@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import ALGORITHM_NAMES, compiled
+from flax import nnx
 
 from conv_jax import conv2d, corr2d
 
@@ -203,15 +204,15 @@ def test_preferred_element_type_that_loses_is_refused(dtype, preferred, message)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        pytest.param([["a"]], "array of numbers, got dtype <U1", id="text"),
-        pytest.param([[None]], "array of numbers, got dtype object", id="object"),
-        pytest.param([[1, 2], [3]], "array of numbers; .*inhomogeneous", id="ragged"),
+        pytest.param([["a"]], "an array of numbers, got dtype <U1", id="text"),
+        pytest.param([[None]], "an array of numbers, got dtype object", id="object"),
+        pytest.param([[1, 2], [3]], "rows of equal length, got", id="ragged"),
     ],
 )
 def test_what_is_not_a_number_is_refused(name, value, message, unchecked):
     operands = {"image": [[1]], "kernel": [[1]], name: value}
 
-    with pytest.raises(ValueError, match=f"{name}: expected an {message}"):
+    with pytest.raises(ValueError, match=f"{name}: expected {message}"):
         corr2d(**operands)
 
 
@@ -220,3 +221,63 @@ def test_random_keys_are_not_numbers(unchecked):
 
     with pytest.raises(ValueError, match="image: expected an array of numbers, got dtype key"):
         corr2d(keys, [[1]])
+
+
+def test_float8_is_summed_in_float32():
+    image = jnp.full((3, 3), 16.0, jnp.float8_e4m3fn)
+
+    result = jax.jit(corr2d)(image, image)
+
+    assert result.dtype == jnp.float8_e4m3fn
+    assert corr2d(image, image, preferred_element_type=jnp.float32) == 9 * 256
+
+
+def test_types_without_a_common_one_are_refused():
+    image, kernel = jnp.ones((3, 3), jnp.float8_e4m3fn), jnp.ones((2, 2), jnp.float8_e5m2)
+
+    with pytest.raises(ValueError, match="image and kernel: expected types with a common one, got"):
+        corr2d(image, kernel)
+
+
+def test_a_flax_parameter_is_an_array_under_jit(unchecked):
+    image = jnp.arange(9.0).reshape(3, 3)
+    kernel = nnx.Param(jnp.array([[0.0, 1.0], [2.0, 3.0]]))
+
+    result = jax.jit(corr2d)(image, kernel)
+
+    assert result.tolist() == [[19, 25], [37, 43]]
+
+
+def test_lists_of_traced_numbers_are_arrays():
+    image = jnp.arange(9.0).reshape(3, 3)
+
+    result = jax.jit(lambda a: corr2d(image, [[0, a], [2 * a, 3]]))(1.0)
+
+    assert result.tolist() == [[19, 25], [37, 43]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill_value"),
+    [("int32", 16777217.0), ("uint32", 3000000001.0), ("int32", -(2**31)), ("uint8", 10**6)],
+    ids=str,
+)
+def test_a_whole_constant_stays_exact(dtype, fill_value):
+    image = jnp.zeros((1, 1), dtype)
+
+    result = corr2d(image, jnp.ones((1, 1), dtype), padding=1, fill_value=fill_value)
+
+    assert int(result[0, 0]) == fill_value
+
+
+@pytest.mark.parametrize("fill_value", [1e300, "white", [1, 2]], ids=str)
+def test_a_constant_that_float32_does_not_hold_is_refused(unchecked, fill_value):
+    with pytest.raises(ValueError, match="fill_value: expected "):
+        corr2d(jnp.ones((2, 2)), jnp.ones((1, 1)), fill_value=fill_value)
+
+
+def test_a_numpy_zero_serves_with_any_boundary():
+    zero = np.float32(0)
+
+    result = corr2d(jnp.ones((2, 2)), jnp.ones((1, 1)), boundary="edge", fill_value=zero)
+
+    assert result.tolist() == [[1, 1], [1, 1]]

@@ -67,6 +67,27 @@ def test_pool_refuses_too_few_axes():
         max_pool(jnp.ones((4, 4)), (2, 2))
 
 
+def test_avg_pool_can_leave_the_padding_out_of_the_mean():
+    window = {"window_shape": (3, 3), "strides": (2, 2), "padding": "SAME"}
+    expected = linen.avg_pool(images(), **window, count_include_pad=False)
+    actual = avg_pool(images(), **window, count_include_pad=False)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        ({"window_shape": (0, 2)}, r"window_shape: expected numbers of at least 1, got \(0, 2\)"),
+        ({"strides": (1, 0)}, r"strides: expected numbers of at least 1, got \(1, 0\)"),
+        ({"padding": "same"}, r"padding: expected 'VALID', 'SAME' or pairs, got 'same'"),
+    ],
+    ids=["window", "strides", "padding"],
+)
+def test_pool_refuses_what_makes_no_window(window, message):
+    with pytest.raises(ValueError, match=message):
+        max_pool(images(), **{"window_shape": (2, 2), **window})
+
+
 def test_pool_refuses_strides_of_another_length():
     with pytest.raises(ValueError, match=r"strides: expected 2 numbers.*got \(2,\)"):
         avg_pool(jnp.ones((1, 4, 4, 1)), (2, 2), (2,))

@@ -115,6 +115,11 @@ def test_summary_counts_every_parameter_of_a_deeper_network():
     assert sum(counts[:-1]) == counts[-1] == 61_706
 
 
+def test_summary_counts_the_logits_of_a_network_of_many_layers():
+    lines = models.summary(hidden=tuple(range(20, 31))).splitlines()
+    assert lines[-2].split() == ["logits", "(1,", "10)", "310"]
+
+
 @pytest.mark.parametrize(
     ("strict", "operator"), [(False, corr2d), (True, conv2d)], ids=["correlation", "convolution"]
 )
@@ -140,6 +145,29 @@ def test_build_refuses_state_that_apply_would_lose():
 
     with pytest.raises(ValueError, match=r"model_cls: .*got BatchStat in Normalized"):
         models.build(Normalized)
+
+
+def test_build_refuses_a_bare_array():
+    class Noisy(nnx.Module):
+        def __init__(self, *, rngs):
+            self.weight = nnx.Param(jnp.ones(3))
+            self.noise = jax.random.normal(rngs.params(), (3,))
+
+    with pytest.raises(ValueError, match=r"model_cls: .*got a bare array in Noisy"):
+        models.build(Noisy)
+
+
+def test_build_refuses_a_method_that_is_not_there():
+    with pytest.raises(ValueError, match="method: LeNet5 has no method 'feature_map'"):
+        models.build(models.LeNet5, method="feature_map")
+
+
+@pytest.mark.parametrize(
+    "options", [{"kernel_size": 0}, {"channels": (2, 3, 4)}, {"hidden": (0,)}], ids=str
+)
+def test_lenet5_refuses_sizes_that_make_no_network(unchecked, options):
+    with pytest.raises(ValueError, match="kernel_size, channels, hidden, num_classes: expected"):
+        models.build(models.LeNet5, **options)
 
 
 def test_params_are_a_plain_nested_dict(notes):

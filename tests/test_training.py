@@ -4,7 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from conv_jax import augment, training
+from conv_jax import augment, losses, training
+from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch
 
 
@@ -23,7 +24,7 @@ def regression(*, num_examples=10, noise=0.0, seed=0):
 def run(data, *, learning_rate=0.05, average=False, batch_size=3, num_epochs=4, **options):
     """Train the linear model and return the last parameters and all intervals."""
     optimizer = optax.sgd(learning_rate)
-    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
     state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer, average=average)
     trained = training.train(
         state, data, train_step=step, batch_size=batch_size, num_epochs=num_epochs, **options
@@ -89,7 +90,7 @@ def test_train_refuses_a_batch_larger_than_the_data():
 
 def test_train_goes_on_from_a_state_in_the_middle():
     optimizer = optax.sgd(0.05, momentum=0.9)
-    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
 
     def state_after(num_epochs, state):
         trained = training.train(
@@ -106,7 +107,7 @@ def test_train_goes_on_from_a_state_in_the_middle():
 
 def test_train_leaves_the_callers_state_alone():
     optimizer = optax.sgd(0.05, momentum=0.9)
-    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
     start = training.init_state(jax.random.key(1), {"w": jnp.ones(3)}, optimizer, average=True)
     trained = training.train(start, regression(), train_step=step, batch_size=2, num_epochs=2)
     states = [np.asarray(state.params["w"]) for state, _ in trained]
@@ -116,44 +117,42 @@ def test_train_leaves_the_callers_state_alone():
 
 
 def test_divergence_names_the_step_and_the_last_good_loss():
-    with pytest.raises(training.DivergedError, match=r"at step \d+ \(last good loss: .* at step"):
+    with pytest.raises(DivergedError, match=r"loss .* at step \d+ .*; last good loss .* at step"):
         run(regression(), learning_rate=1e6, num_epochs=50)
 
 
 def test_divergence_yields_the_good_steps_first():
-    losses = []
+    seen = []
 
     def collect():
         optimizer = optax.sgd(1e6)
-        step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+        step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
         state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
         data = regression()
         trained = training.train(state, data, train_step=step, batch_size=10, num_epochs=50)
-        losses.extend(loss for _, i in trained for loss in i.metrics["loss"])
+        seen.extend(loss for _, i in trained for loss in i.metrics["loss"])
 
-    with pytest.raises(
-        training.DivergedError, match=r"loss \S+, gradient norm inf at step \d+"
-    ) as caught:
+    with pytest.raises(DivergedError, match=r"loss \S+ at step \d+ ") as caught:
         collect()
-    assert np.isfinite(losses).all()
-    assert f"at step {len(losses) + 1} " in str(caught.value)
+    assert np.isfinite(seen).all()
+    assert f"at step {len(seen) + 1} " in str(caught.value)
 
 
 def test_divergence_within_an_interval_keeps_its_beginning():
     optimizer = optax.sgd(1e6)
-    step = training.make_train_step(linear, optimizer, loss=training.squared_error)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
     state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
     data = regression(num_examples=200)
     trained = training.train(state, data, train_step=step, batch_size=1, num_epochs=1)
     _, interval = next(trained)
     assert 0 < len(interval.metrics["loss"]) == interval.step < 100
-    with pytest.raises(training.DivergedError):
+    with pytest.raises(DivergedError):
         next(trained)
 
 
 def test_bad_data_is_told_apart_from_a_high_learning_rate():
     data = regression()._replace(labels=jnp.full(10, jnp.nan))
-    with pytest.raises(training.DivergedError, match=r"step 1 .*targets.*are not finite"):
+    with pytest.raises(DivergedError, match=r"step 1 .*targets.*not finite"):
         run(data)
 
 
@@ -172,11 +171,49 @@ def test_moving_average_is_the_warmed_up_mean_of_the_parameters():
 def test_cross_entropy_equals_its_definition():
     logits = jax.random.normal(jax.random.key(0), (4, 3))
     labels = jnp.array([0, 2, 1, 1])
-    loss, metrics = jax.jit(training.cross_entropy(label_smoothing=0.1))(logits, labels)
+    loss, metrics = jax.jit(losses.cross_entropy(label_smoothing=0.1))(logits, labels)
     log_p = np.log(np.exp(np.float64(logits)) / np.exp(np.float64(logits)).sum(1, keepdims=True))
     targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
     np.testing.assert_allclose(loss, -(targets * log_p).sum(1).mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], np.mean(log_p.argmax(1) == labels))
+
+
+def test_an_update_that_overflows_is_divergence():
+    with pytest.raises(DivergedError, match=r"step 1 .*update inf.*learning rate"):
+        run(regression(), learning_rate=1e38, batch_size=10, num_epochs=1)
+
+
+@pytest.mark.parametrize("option", ["batch_size", "num_epochs", "interval"])
+def test_train_refuses_a_number_below_1(option):
+    with pytest.raises(ValueError, match=f"{option}: expected at least 1, got 0"):
+        run(regression(), **{option: 0})
+
+
+def test_yielded_states_are_donated():
+    optimizer = optax.sgd(0.05)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
+    state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
+    trained = training.train(state, regression(), train_step=step, batch_size=5, num_epochs=2)
+    first, _ = next(trained)
+    next(trained)
+    assert first.params["w"].is_deleted()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+def test_a_second_seed_compiles_nothing(dtype):
+    optimizer = optax.sgd(0.05, momentum=0.9)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error)
+    data = jax.tree.map(lambda array: array.astype(dtype), regression())
+
+    def train(seed):
+        params = {"w": jnp.zeros(3, dtype)}
+        state = training.init_state(jax.random.key(seed), params, optimizer, average=True)
+        return list(training.train(state, data, train_step=step, batch_size=5, num_epochs=2))
+
+    before = training._step_on._cache_size()
+    train(0)
+    train(1)
+    assert training._step_on._cache_size() == before + 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 64], ids="batch{}".format)
@@ -190,7 +227,10 @@ def test_evaluate_counts_every_example(batch_size):
     measured, logits = training.evaluate(linear, params, data, batch_size=batch_size)
     expected = data.images @ params["w"]
     np.testing.assert_allclose(logits, expected, rtol=1e-6)
-    assert measured["accuracy"] == pytest.approx(np.mean(expected.argmax(1) == data.labels))
+    assert measured["accuracy"] == np.mean(expected.argmax(1) == data.labels)
+    log_p = np.float64(expected) - np.log(np.exp(np.float64(expected)).sum(1, keepdims=True))
+    mean = -log_p[np.arange(10), data.labels].mean()
+    assert measured["loss"] == pytest.approx(mean, rel=1e-5)
 
 
 def test_standardize_gives_mean_0_and_deviation_1():
@@ -216,6 +256,11 @@ def test_random_shift_fills_with_zeros():
     assert 0 < shifted.sum() < images.sum()
 
 
+def test_random_shift_refuses_a_negative_shift():
+    with pytest.raises(ValueError, match="max_shift: expected at least 0, got -1"):
+        augment.random_shift(jax.random.key(0), jnp.ones((1, 4, 4, 1)), max_shift=-1)
+
+
 def test_augmentation_differs_from_step_to_step():
     seen = []
 
@@ -224,7 +269,7 @@ def test_augmentation_differs_from_step_to_step():
         return images
 
     optimizer = optax.sgd(0.1)
-    step = training.make_train_step(linear, optimizer, loss=training.squared_error, augment=spy)
+    step = training.make_train_step(linear, optimizer, loss=losses.squared_error, augment=spy)
     state = training.init_state(jax.random.key(1), {"w": jnp.zeros(3)}, optimizer)
     trained = training.train(state, regression(), train_step=step, batch_size=5, num_epochs=2)
     assert [i.step for _, i in trained] == [2, 4]

@@ -2,15 +2,10 @@
 
 from typing import Protocol
 
-from jaxtyping import Array, Inexact, Integer
+from jaxtyping import Array, Num
 
-from conv_jax.algorithms.choose import choose as choose
-from conv_jax.algorithms.direct import direct
-from conv_jax.algorithms.reference import reference
+from conv_jax.algorithms import direct, reference
 from conv_jax.padding import Pads, Pair
-
-Image = Inexact[Array, "*batch H W"] | Integer[Array, "*batch H W"]
-Kernel = Inexact[Array, "kH kW"] | Integer[Array, "kH kW"]
 
 
 class Algorithm(Protocol):
@@ -21,10 +16,19 @@ class Algorithm(Protocol):
     """
 
     def __call__(
-        self, image: Image, kernel: Kernel, *, stride: Pair, dilation: Pair, pads: Pads
-    ) -> Image:
+        self,
+        image: Num[Array, "*batch H W"],
+        kernel: Num[Array, "kH kW"],
+        *,
+        stride: Pair,
+        dilation: Pair,
+        pads: Pads,
+    ) -> Num[Array, "*batch H_out W_out"]:
         """Correlate every image of the batch with the kernel."""
         ...
 
 
-ALGORITHMS: dict[str, Algorithm] = {"direct": direct, "reference": reference}
+ALGORITHMS: dict[str, Algorithm] = {
+    "direct": direct.direct,
+    "reference": reference.reference,
+}

@@ -3,20 +3,20 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Array, Int, Num
 
 from conv_jax import padding
 from conv_jax.padding import Pads, Pair
 
 
 def reference(
-    image: Shaped[Array, "*batch H W"],
-    kernel: Shaped[Array, "kH kW"],
+    image: Num[Array, "*batch H W"],
+    kernel: Num[Array, "kH kW"],
     *,
     stride: Pair,
     dilation: Pair,
     pads: Pads,
-) -> Shaped[Array, "*batch H_out W_out"]:
+) -> Num[Array, "*batch H_out W_out"]:
     """Take one window, multiply, sum; then `vmap` over columns, over rows, over images."""
     padded = padding.pad(image, pads)
     extent = padding.kernel_extent(kernel.shape, dilation)
@@ -25,10 +25,11 @@ def reference(
     columns = stride[1] * jnp.arange(size[1])
 
     def window_sum(
-        pixels: Shaped[Array, "Hp Wp"], row: Int[Array, ""], column: Int[Array, ""]
-    ) -> Shaped[Array, ""]:
+        pixels: Num[Array, "Hp Wp"], row: Int[Array, ""], column: Int[Array, ""]
+    ) -> Num[Array, ""]:
         window = lax.dynamic_slice(pixels, (row, column), extent)
-        return jnp.sum(window[:: dilation[0], :: dilation[1]] * kernel)
+        products = window[:: dilation[0], :: dilation[1]] * kernel
+        return jnp.sum(products, dtype=kernel.dtype)
 
     over_columns = jax.vmap(window_sum, in_axes=(None, None, 0))
     over_rows = jax.vmap(over_columns, in_axes=(None, 0, None))

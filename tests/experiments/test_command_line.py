@@ -91,6 +91,65 @@ def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
     assert all("NaN" not in row and "Infinity" not in row for row in rows)
 
 
+DIVERGENT = {
+    "last_update": [SMOKE, "data.batch_size=512", "train.epochs=1", "optimizer.learning_rate=1e38"],
+    "kernel": [KERNEL, "optimizer.learning_rate=1e38"],
+    "within_an_epoch": [
+        "configs/learn_kernel_natural.toml",
+        *("optimizer={name='sgd', learning_rate=1e6}", "train.epochs=2"),
+    ],
+}
+
+
+@pytest.mark.parametrize("arguments", DIVERGENT.values(), ids=DIVERGENT)
+def test_any_divergence_is_status_1_and_leaves_json(tmp_path, capsys, arguments):
+    folder = tmp_path / "run"
+    config, *overrides = arguments
+    options = ["optimizer.name=sgd"] if config == SMOKE else []
+    assert main(["run", config, *overrides, *options, "--out", str(folder)]) == 1
+    assert "likely cause" in capsys.readouterr().err
+    assert result_of(folder)["error"].startswith("DivergedError: loss ")
+
+
+def test_results_are_kept_when_drawing_fails(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Record, "save_figure", full)
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(folder)]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert result_of(folder)["status"] == "failed"
+    assert result_of(folder)["steps"] == 1
+
+
+def test_overrides_may_follow_the_options(tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    assert main(["run", KERNEL, "--out", folder, "train.epochs=5"]) == 0
+    assert "Epoch 5" in capsys.readouterr().out
+
+
+def test_a_folder_with_brackets_is_printed_as_it_is(tmp_path, capsys):
+    folder = tmp_path / "[bold]x[/y]"
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"run folder: {folder}"
+
+
+def test_an_unknown_option_is_a_mistake():
+    with pytest.raises(SystemExit) as caught:
+        main(["run", KERNEL, "--fast"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"experiment = [1", b"experiment = [1]"], ids=str)
+def test_list_shows_a_config_that_cannot_be_read(tmp_path, capsys, content):
+    (tmp_path / "x.toml").write_bytes(content)
+    (tmp_path / "folder.toml").mkdir()
+    assert main(["list", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

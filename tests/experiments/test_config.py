@@ -78,6 +78,19 @@ MISTAKES = {
         "override 'seeds.y=1': seeds is a value, not a table",
     ),
     "no_value": (["seeds"], "override 'seeds': expected KEY=VALUE, as in train.epochs=3"),
+    "two_values": (
+        ["train.epochs=1\nseed=7"],
+        "override 'train.epochs=1\\nseed=7': expected one value",
+    ),
+    "too_deep": (
+        ["seeds=" + 3000 * "["],
+        f"override 'seeds={3000 * '['}': '{3000 * '['}' is not a TOML value",
+    ),
+    "too_large": (
+        ["train.epochs=1000000000000"],
+        "override 'train.epochs=1000000000000': train.epochs: "
+        "input should be less than or equal to 1000000, got 1000000000000",
+    ),
     "broken_value": (
         ["optimizer.learning_rate=[1"],
         "override 'optimizer.learning_rate=[1': '[1' is not a TOML value",
@@ -139,6 +152,13 @@ def test_all_mistakes_are_told_at_once(lenet5_toml):
         f"{lenet5_toml}: train.epochs: input should be a valid integer, got 3.5",
         f"{lenet5_toml}: train.epocs: unknown key; did you mean 'epochs'?",
     ]
+
+
+def test_a_key_named_as_an_experiment_is_a_mistake_like_any(lenet5_toml):
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(lenet5_toml, ["lenet5=3", "model.hidden=[0]"])
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["model.hidden.0", "lenet5"]
 
 
 def test_missing_table_is_named(lenet5_toml):

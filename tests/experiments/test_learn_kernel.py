@@ -23,10 +23,10 @@ def run(name, tmp_path, *overrides):
     loaded = config.load(Path(f"configs/{name}.toml"), overrides)
     task = learn_kernel.prepare(loaded)
     record = Record(tmp_path / "run", config.dump(loaded))
-    console = Console(width=200, record=True, quiet=False, force_terminal=False)
+    console = Console(width=200, markup=False, highlight=False)
     with console.capture() as capture:
-        result = learn_kernel.run(task, record, console)
-    return capture.get().splitlines(), result
+        learn_kernel.run(task, record, console)
+    return capture.get().splitlines(), record.results
 
 
 def test_the_notes_trace(tmp_path):
