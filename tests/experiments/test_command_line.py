@@ -80,7 +80,7 @@ def test_learn_kernel_runs_from_the_command_line(tmp_path, capsys):
 
 def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
     folder = tmp_path / "run"
-    overrides = ["optimizer.learning_rate=1e4", "train.log_every=1"]
+    overrides = ["optimizer={name='sgd', learning_rate=1e4}", "train.log_every=1"]
     assert main(["run", SMOKE, *overrides, "--out", str(folder)]) == 1
     error = capsys.readouterr().err.splitlines()
     assert "last good loss" in error[0]
