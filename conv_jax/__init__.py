@@ -32,4 +32,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted((*globals(), *_SUBMODULES))
+    return sorted((*__all__, *_SUBMODULES))

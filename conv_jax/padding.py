@@ -1,5 +1,6 @@
 """How an image is extended before correlation: padding amounts, boundary rules, output sizes."""
 
+import difflib
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -97,9 +98,11 @@ def resolve(padding: Padding, *, extent: Pair) -> Pads:
     """Turn any spelling of `padding` into explicit pairs, for a kernel of this extent."""
     if isinstance(padding, str):
         if padding not in _WORDS:
+            close = difflib.get_close_matches(padding.lower(), _WORDS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"padding: expected one of {', '.join(map(repr, _WORDS))}, an int or "
-                f"((top, bottom), (left, right)), got {padding!r}"
+                f"((top, bottom), (left, right)), got {padding!r}{hint}"
             )
         before_after = _WORDS[padding]
         return before_after(extent[0]), before_after(extent[1])
@@ -170,17 +173,17 @@ def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
 def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
     """Return an int or a pair as a pair of ints of at least 1."""
     pair = value if isinstance(value, Sequence) else (value, value)
-    return _integers(name, pair, at_least=1, given=value)
+    return _integers(name, pair, at_least=1, given=value, noun="integers, or one,")
 
 
 def _image_size(image_shape: Sequence[int]) -> Pair:
-    if len(image_shape) < 2:
-        raise ValueError(f"image: expected a shape (..., H, W), got {tuple(image_shape)}")
+    if not isinstance(image_shape, Sequence) or len(image_shape) < 2:
+        raise ValueError(f"image: expected a shape (..., H, W), got {image_shape!r}")
     return _sizes("image", image_shape[-2:])
 
 
 def _sizes(name: str, shape: Sequence[int]) -> Pair:
-    return _integers(name, shape, at_least=1, given=tuple(shape), noun="sizes")
+    return _integers(name, shape, at_least=1, given=shape, noun="sizes")
 
 
 def _integers(
@@ -189,9 +192,9 @@ def _integers(
     """Return two integers; `given` is what the caller wrote."""
     try:
         pair = tuple(operator.index(value) for value in values)
+        booleans = any(isinstance(value, bool) for value in values)
     except TypeError:
-        pair = ()
-    booleans = any(isinstance(value, bool) for value in values)
+        pair, booleans = (), False
     if len(pair) != 2 or min(pair) < at_least or booleans:
         raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {given!r}")
     return pair[0], pair[1]

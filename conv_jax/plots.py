@@ -36,14 +36,17 @@ def training_curves(curves: Sequence[Curve], *, title: str, evaluated_on: str) -
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for curve in curves:
-        left.plot(curve.epochs, curve.losses, color="C0", alpha=0.6, linewidth=1)
+        few = "." if len(curve.losses) < 50 else ""
+        left.plot(curve.epochs, curve.losses, few + "-", color="C0", alpha=0.6, linewidth=1)
         evaluated = np.arange(1, len(curve.accuracies) + 1)
         error = 100 * (1 - curve.accuracies)
         right.plot(evaluated, error, "o-", color="C1", alpha=0.6, linewidth=1, markersize=3)
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log", title="Loss")
-    right.set(xlabel="epoch", ylabel=f"{evaluated_on} error (%)", title="Error")
+    left.set(xlabel="epoch", ylabel="training loss (log)", yscale="log", title="Loss")
+    right.set(xlabel="epoch", ylabel=f"{evaluated_on} error (%, log)", title="Error")
     right.set_yscale("symlog", linthresh=0.1)
     low, high = right.get_ylim()
+    low, high = max(0, 0.8 * low), 1.2 * high + 0.05
+    right.set_ylim(low, high)
     ticks = [0, 0.1, 0.2, 0.3, 0.4, 0.6, 1, 2, 3, 5, 10, 20, 50, 100]
     right.set_yticks([tick for tick in ticks if low <= tick <= high])
     right.yaxis.set_major_formatter("{x:g}")
@@ -53,6 +56,7 @@ def training_curves(curves: Sequence[Curve], *, title: str, evaluated_on: str) -
     left.yaxis.set_minor_formatter("{x:g}")
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
+        axes.set_xlim(0, len(curves[0].accuracies) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(f"{title} ({len(curves)} seed{'s' if len(curves) > 1 else ''})")
     return figure
@@ -119,13 +123,13 @@ def confusion_matrix(
     Returns:
       A figure with every count written in its cell.
     """
-    size = 1.6 + 0.45 * len(class_names)
+    size = min(1.6 + 0.45 * len(class_names), 20)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    image = axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
+    image = axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(5, mistakes.max()))
     for (row, column), count in np.ndenumerate(counts):
-        dark = mistakes[row, column] > 0.6 * mistakes.max()
+        dark = mistakes[row, column] > 0.6 * max(5, mistakes.max())
         weight = "bold" if row == column else "normal"
         colour = "white" if dark and row != column else "black"
         if count:
@@ -181,7 +185,10 @@ def mistakes(
         axes.imshow(images[index, :, :, 0], **_GREY)
         names = f"{class_names[int(labels[index])]} → {class_names[int(predicted[index])]}"
         axes.set_title(f"{names}\n{confidence[index]:.1%}", fontsize=8, pad=2)
-    figure.suptitle(f"{title}: {len(wrong)} of {len(labels)} wrong (true → predicted, probability)")
+    shown = f", the {len(worst)} most confident" if len(worst) < len(wrong) else ""
+    figure.suptitle(
+        f"{title}: {len(wrong)} of {len(labels)} wrong{shown} (true → predicted, probability)"
+    )
     return figure
 
 
@@ -235,7 +242,11 @@ def learned_kernel(
     """
     rows, columns = target.shape
     figure = Figure(figsize=(9, 1.0 + 2.8 * rows / columns), layout="constrained")
-    panels = {"learned": learned, "target": target, "learned - target": learned - target}
+    panels = {
+        "learned": learned,
+        "target": target,
+        "learned - target (own scale)": learned - target,
+    }
     for axes, (name, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         limit = float(np.abs(values).max()) or 1.0
         axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -257,7 +268,9 @@ def loss_curve(losses: Float[np.ndarray, "S"], *, title: str) -> Figure:
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(np.arange(1, len(losses) + 1), losses, "o-", markersize=3, linewidth=1)
+    style = "o-" if len(losses) < 100 else "-"
+    axes.plot(np.arange(1, len(losses) + 1), losses, style, markersize=3, linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="step", ylabel="loss before the step", title=title)
     if (losses > 0).all():
         axes.set_yscale("log")

@@ -1,6 +1,7 @@
 """The command line: python -m experiments run CONFIG, list, schema."""
 
 import argparse
+import os
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ EXAMPLES = """\
 examples:
   python -m experiments run configs/lenet5_digits.toml
   python -m experiments run configs/lenet5_mnist.toml optimizer.learning_rate=0.05 seeds=1
-  python -m experiments run configs/learn_kernel.toml model.target=sobel --out runs/sobel
+  python -m experiments run configs/learn_kernel_natural.toml model.target=box --out runs/box
   python -m experiments list
 
-An override is a dotted key of the config and a TOML value; a bare word is a string.
+An override is a dotted key of the config and a TOML value; a bare word is a string, and none
+takes the key out, as in train.average_decay=none.
 Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interrupted.
 """
 
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # a reader such as head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         task = experiment.prepare(config)
         record = Record(options.out or default_folder(options.config), configs.dump(config))
     except (FolderError, FileNotFoundError, ValueError) as error:
-        print(f"{options.config}: {error}", file=sys.stderr)
+        print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
         return MISTAKE
     except (OSError, ImportError, RuntimeError, MemoryError) as error:
         print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
@@ -100,6 +105,19 @@ def print_schema(options: argparse.Namespace) -> int:
     return 0
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got ''")
+    return Path(text)
+
+
+def _source(options: argparse.Namespace, message: str) -> str:
+    """Return the override that a message is about, else the config file."""
+    overrides: list[str] = options.overrides
+    about = [o for o in overrides if message.startswith(f"{o.partition('=')[0].strip()}:")]
+    return f"override {about[-1]!r}" if about else str(options.config)
+
+
 def _one_line(error: BaseException) -> str:
     """Return the first line of an error that is not ours, with its kind."""
     first = next(iter(str(error).splitlines()), "")
@@ -115,10 +133,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    runner = commands.add_parser("run", help="run a config, with overrides")
+    usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]"
+    runner = commands.add_parser("run", help="run a config, with overrides", usage=usage)
     runner.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file")
     runner.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a.b=value")
-    runner.add_argument("--out", type=Path, metavar="DIR", help="run folder; default under runs/")
+    runner.add_argument(
+        "--out", type=_folder, metavar="DIR", help="run folder; default under runs/"
+    )
     runner.set_defaults(command=run)
 
     lister = commands.add_parser("list", help="list the configs")

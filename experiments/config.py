@@ -215,7 +215,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
       path: a TOML file.
-      overrides: dotted key = value in TOML's grammar; a bare word is a string.
+      overrides: dotted key = value in TOML's grammar; a bare word is a string, and the word
+        none takes the key out of the file.
 
     Returns:
       The config, frozen.
@@ -250,7 +251,7 @@ def schema() -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.toml"))
         raise ConfigError(
@@ -274,7 +275,10 @@ def _apply(raw: dict[str, Any], override: str) -> str:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
             raise ConfigError(f"override {override!r}: {parent} is a value, not a table")
-    table[last] = _value(override, value)
+    if value == "none":  # TOML has no null: leave the key out, for its default
+        table.pop(last, None)
+    else:
+        table[last] = _value(override, value)
     return key
 
 

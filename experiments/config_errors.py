@@ -62,7 +62,7 @@ def _key(error: ErrorDetails, raw: Any) -> str:
     keys: list[int | str] = []
     for part in error["loc"][1:]:  # the first names the experiment
         here = isinstance(raw, list if isinstance(part, int) else dict)
-        if here and (isinstance(part, int) or part in raw):
+        if here and (part < len(raw) if isinstance(part, int) else part in raw):
             raw = raw[part]
             keys.append(part)
     if error["type"] == "missing":

@@ -50,6 +50,11 @@ def prepare(config: LearnKernelConfig) -> Task:
     target = jnp.array(TARGETS[chosen] if isinstance(chosen, str) else chosen)
     image_key, init_key, run_key = jax.random.split(jax.random.key(config.seed), 3)
     images = _images(config, image_key)
+    if any(k > n for k, n in zip(target.shape, images.shape[1:], strict=True)):
+        raise ValueError(
+            f"model.target: expected a kernel within the image {images.shape[1:]}, "
+            f"got {target.shape}"
+        )
     outputs = corr2d(images, target)
     if config.data.batch_size > len(images):
         raise ValueError(

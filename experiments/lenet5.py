@@ -94,7 +94,8 @@ def run(task: Task, record: Record, console: Console) -> None:
     config = task.config
     console.print(models.summary(**task.model_options))
     sizes = f"{len(task.train.labels):,} training and {len(task.test.labels):,}"
-    console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images")
+    classes = len(task.class_names)
+    console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images, {classes} classes")
     seeds = range(config.seed, config.seed + config.seeds)
     outcomes = [_train_seed(task, seed, record, console) for seed in seeds]
     results = _numbers(task, outcomes)
@@ -112,7 +113,13 @@ def run(task: Task, record: Record, console: Console) -> None:
 def _dataset(config: LeNet5Config) -> data.Dataset:
     """Load, cut and hold out as the config says."""
     asked = config.data
-    dataset = data.load(asked.name, root=asked.root, download=asked.download, progress=True)
+    if asked.root is not None and asked.name.startswith("digits"):
+        raise ValueError(f"data.root: expected none for embedded data, got {asked.root!r}")
+    try:
+        dataset = data.load(asked.name, root=asked.root, download=asked.download, progress=True)
+    except (ValueError, FileNotFoundError) as error:
+        key = "data." if str(error).startswith("root:") else ""
+        raise type(error)(f"{key}{error}") from None
     if max(dataset.train.images.shape[1:3]) <= IMAGE_SIZE:
         train, test = (
             split._replace(images=data.resize(split.images, image_size=IMAGE_SIZE))
@@ -153,7 +160,7 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
     """Train from one seed, evaluating after every epoch."""
     config = task.config
     init_key, run_key = jax.random.split(jax.random.key(seed))
-    params = task.model.init(init_key)
+    params = jax.jit(task.model.init)(init_key)
     average = config.train.average_decay is not None
     state = training.init_state(run_key, params, task.optimizer, average=average)
     trained = training.train(
@@ -176,7 +183,7 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
             rows.append((interval.step, means["loss"]))
             row = {"seed": seed, "epoch": interval.epoch, "step": interval.step, **means}
             record.log({"kind": "train", **row, "seconds": interval.seconds})
-            text = f"loss {means['loss']:.4f}"
+            text = f"loss {means['loss']:.4g}"
             if interval.ends_epoch:
                 params = state.params if state.average is None else state.average
                 measured, logits = training.evaluate(task.apply, params, task.test)
@@ -186,6 +193,11 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
                 text += f"  {task.evaluated_on} accuracy {100 * evaluations[-1]['accuracy']:.2f} %"
             report(interval.step, f"epoch {interval.epoch}  {text}")
     steps, train_losses = np.array(rows).T
+    if train_losses[-1] > train_losses[0]:
+        rise = f"{train_losses[0]:.4g} to {train_losses[-1]:.4g}"
+        console.print(f"warning: seed {seed} did not learn: its training loss rose from {rise}")
+    accuracy = 100 * evaluations[-1]["accuracy"]
+    console.print(f"seed {seed}: {task.evaluated_on} accuracy {accuracy:.2f} %")
     curve = plots.Curve(
         epochs=steps * config.train.epochs / task.num_steps,
         losses=train_losses,
@@ -236,7 +248,9 @@ def _draw(task: Task, outcomes: list[Outcome], record: Record) -> None:
     counts = np.zeros((len(task.class_names),) * 2, int)
     np.add.at(counts, (labels, first.logits.argmax(axis=1)), 1)
     title = f"{about}: {task.evaluated_on} images"
-    matrix = plots.confusion_matrix(counts, class_names=task.class_names, title=title)
+    matrix = plots.confusion_matrix(
+        counts, class_names=task.class_names, title=f"Confusion matrix\n{title}"
+    )
     record.save_figure("confusion", matrix)
     probabilities = np.asarray(jax.nn.softmax(first.logits))
     wrong = plots.mistakes(images, labels, probabilities, class_names=task.class_names, title=about)
@@ -247,7 +261,8 @@ def _draw_feature_maps(task: Task, outcome: Outcome, about: str) -> Any:
     """Draw every map of the first evaluated image."""
     model = models.build(models.LeNet5, method="feature_maps", **task.model_options)
     image = training.standardize(task.test.images[:1], mean=task.mean, std=task.std)
-    maps = model.apply(outcome.params, image)
+    maps = jax.jit(model.apply)(outcome.params, image)
     pictures = {name: np.asarray(layer[0]) for name, layer in maps.items() if layer.ndim == 4}
     label = task.class_names[int(task.test.labels[0])]
-    return plots.feature_maps(pictures, title=f"Feature maps of a {label!r}: {about}")
+    title = f"Feature maps of a {label!r}, each on its own grey scale: {about}"
+    return plots.feature_maps(pictures, title=title)

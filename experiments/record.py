@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ class Record:
     """One run's folder, written as the run goes.
 
     config.toml, environment.json, metrics.jsonl (a line an interval), figures/, and at the end
-    result.json with the status "finished" or "failed".
+    result.json with the status "finished", "failed" or "interrupted".
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -40,9 +41,10 @@ class Record:
         self.folder = folder
         self.results: dict[str, Any] = {}
         machine = environment()
-        if (folder / "config.toml").exists():
-            raise FolderError(f"--out: {folder} already holds a run; choose another")
         try:
+            if folder.is_dir() and any(folder.iterdir()):
+                holds = "a run" if (folder / "config.toml").exists() else "other files"
+                raise FolderError(f"--out: {folder} already holds {holds}; choose another")
             self.figures.mkdir(parents=True, exist_ok=True)
             _write_json(folder / "environment.json", machine)
             with (folder / "config.toml").open("xb") as file:
@@ -73,6 +75,9 @@ class Record:
         """Write result.json at the end, with the error if there was one."""
         try:
             yield
+        except KeyboardInterrupt:
+            self._finish("interrupted")
+            raise
         except BaseException as error:
             self._finish("failed", error=f"{type(error).__name__}: {error}")
             raise
@@ -96,7 +101,7 @@ def environment() -> dict[str, Any]:
     changes = _git("status", "--porcelain")
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": shlex.join(["python", "-m", "experiments", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "dirty": None if changes is None else changes != "",
         "python": platform.python_version(),

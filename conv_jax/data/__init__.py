@@ -90,14 +90,18 @@ def _find_folder(
     """Return the folder to read, filled by fetching if that is needed and wanted."""
     if root is not None:
         folder = Path(root).expanduser()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"root: no such folder: {folder}")
         return folder / name if (folder / name).is_dir() else folder
     if name not in fetch.SOURCES:
         raise ValueError(f"root: expected the folder of your files for {name!r}, got None")
+    folders = [fetch.cache_folder() / name]
     if variable := os.environ.get("CONV_JAX_DATA"):
-        folder = Path(variable).expanduser() / name
-        if not idx.missing_files(folder):
-            return folder
-    folder = fetch.cache_folder() / name
-    if download and idx.missing_files(folder):
-        fetch.fetch_dataset(name, folder, progress=progress)
-    return folder
+        folders.insert(0, Path(variable).expanduser() / name)
+    if download and all(map(idx.missing_files, folders)):
+        fetch.fetch_dataset(name, folders[-1], progress=progress)
+    whole = [folder for folder in folders if not idx.missing_files(folder)]
+    if not whole:
+        missing = "; ".join(f"{f}: missing {', '.join(idx.missing_files(f))}" for f in folders)
+        raise FileNotFoundError(f"{missing} (plain or with .gz)")
+    return whole[0]

@@ -116,7 +116,10 @@ def fetch_file(urls: Sequence[str], target: Path, *, sha256: str, progress: bool
         try:
             return _download(url, target, sha256=sha256, progress=progress)
         except OSError as error:
-            failures.append(f"{url}: {error}")
+            reason = str(error)
+            if "Caused by" in reason:  # wrapped in layers of names: the innermost says it
+                reason = reason.rpartition(": ")[2].rstrip("\"')")
+            failures.append(f"{url}: {reason}")
     raise OSError(
         f"cannot fetch {target.name}; put it in {target.parent}, or in a folder given by root or "
         f"CONV_JAX_DATA. Tried {'; '.join(failures)}"

@@ -135,8 +135,20 @@ def test_load_takes_only_the_subfolder_where_there_is_one(tmp_path):
 
 def test_load_reads_nothing_but_root(tmp_path, cache):
     write_folder(cache / "mnist")
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(FileNotFoundError, match="elsewhere: missing train-images-idx3-ubyte, "):
         load("mnist", root=tmp_path / "elsewhere")
+
+
+def test_load_names_a_root_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"root: no such folder: .*elsewhere"):
+        load("mnist", root=tmp_path / "elsewhere")
+
+
+def test_load_names_every_folder_it_looked_in(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("CONV_JAX_DATA", str(tmp_path / "named"))
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'named'}.*{cache}"):
+        load("mnist", download=False)
 
 
 def test_load_takes_the_subfolder_of_the_variable_before_the_cache(tmp_path, cache, monkeypatch):
@@ -200,7 +212,7 @@ def test_load_fetches_only_what_is_missing(mirror, cache):
 @pytest.mark.usefixtures("mirror")
 def test_load_never_fetches_for_a_root(tmp_path, cache):
     with pytest.raises(FileNotFoundError, match="missing"):
-        load("mnist", root=tmp_path / "elsewhere")
+        load("mnist", root=tmp_path)
     assert not cache.exists()
 
 

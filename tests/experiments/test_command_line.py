@@ -37,7 +37,7 @@ def test_run_ends_with_accuracy_and_folder(smoke_run):
 
 def test_run_prints_one_plain_line_an_interval(smoke_run):
     _, done = smoke_run
-    lines = [line for line in done.stdout.splitlines() if line.startswith("seed 0")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("seed 0  step")]
     assert len(lines) == 2
     assert lines[0].startswith("seed 0  step  8/16  epoch 1  loss ")
     assert "\x1b" not in done.stdout
@@ -136,6 +136,45 @@ def test_a_folder_with_brackets_is_printed_as_it_is(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"run folder: {folder}"
 
 
+def test_a_mistake_in_an_override_names_the_override(tmp_path, capsys):
+    override = "data.train_size=100000"
+    assert main(["run", SMOKE, override, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error
+        == f"override {override!r}: {override.split('=')[0]}: expected at most 1437, got 100000\n"
+    )
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("x")
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(tmp_path)]) == 2
+    assert "already holds other files" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_empty_folder_name_is_a_mistake():
+    with pytest.raises(SystemExit) as caught:
+        main(["run", KERNEL, "--out", ""])
+    assert caught.value.code == 2
+
+
+def test_an_interrupted_run_says_so(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "save_figure", interrupt)
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(tmp_path / "run")]) == 130
+    assert f"what was recorded: {tmp_path / 'run'}" in capsys.readouterr().err
+    assert result_of(tmp_path / "run")["status"] == "interrupted"
+
+
+def test_a_run_that_did_not_learn_is_warned_of(tmp_path, capsys):
+    overrides = ["optimizer.learning_rate=1e4", "train.log_every=1"]  # Adam: large, yet finite
+    assert main(["run", SMOKE, *overrides, "--out", str(tmp_path / "run")]) == 0
+    assert "warning: seed 0 did not learn: its training loss rose from" in capsys.readouterr().out
+
+
 def test_an_unknown_option_is_a_mistake():
     with pytest.raises(SystemExit) as caught:
         main(["run", KERNEL, "--fast"])
@@ -155,8 +194,11 @@ def test_list_shows_a_config_that_cannot_be_read(tmp_path, capsys, content):
     [
         (["configs/nothing.toml"], "configs/nothing.toml: no such file"),
         ([SMOKE, "train.epochs=0"], "override 'train.epochs=0': train.epochs: "),
-        ([SMOKE, "data.batch_size=2000"], f"{SMOKE}: data.batch_size: expected at most 512"),
-        ([SMOKE, "data.name=mnist", "data.root=/nowhere"], f"{SMOKE}: "),
+        ([SMOKE, "data.train_size=9"], f"{SMOKE}: data.batch_size: expected at most 9, got 64"),
+        (
+            [SMOKE, "data.name=mnist", "data.root=/nowhere"],
+            "override 'data.root=/nowhere': data.root: no such folder: /nowhere",
+        ),
     ],
     ids=["file", "value", "data", "folder"],
 )

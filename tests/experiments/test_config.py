@@ -202,6 +202,29 @@ def test_override_takes_bare_words_and_toml_strings(lenet5_toml, override, value
     assert config.load(lenet5_toml, [override]).data.root == value
 
 
+def test_none_takes_a_key_out(lenet5_toml):
+    lenet5_toml.write_text(LENET5 + "average_decay = 0.9\n")
+    assert config.load(lenet5_toml).train.average_decay == 0.9
+    assert config.load(lenet5_toml, ["train.average_decay=none"]).train.average_decay is None
+
+
+def test_none_makes_room_for_another_optimizer(lenet5_toml):
+    lenet5_toml.write_text(LENET5.replace('"sgd"', '"sgd"\nmomentum = 0.9'))
+    overrides = ["optimizer.name=adam", "optimizer.momentum=none"]
+    assert config.load(lenet5_toml, overrides).optimizer.b1 == 0.9
+
+
+@pytest.mark.parametrize("value", ["[]", "[1]", "[1, 2, 3]", "3"])
+def test_a_list_of_the_wrong_length_is_a_mistake_like_any(lenet5_toml, value):
+    with pytest.raises(config.ConfigError, match=r"^override .*: model\.channels"):
+        config.load(lenet5_toml, [f"model.channels={value}"])
+
+
+def test_a_byte_order_mark_is_passed_over(lenet5_toml):
+    lenet5_toml.write_text("\ufeff" + LENET5, encoding="utf-8")
+    assert config.load(lenet5_toml).experiment == "lenet5"
+
+
 def test_override_wins_over_the_file(lenet5_toml):
     assert config.load(lenet5_toml, ["train.epochs=7"]).train.epochs == 7
 

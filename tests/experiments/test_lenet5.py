@@ -112,7 +112,7 @@ def test_holdout_never_evaluates_on_the_test_set():
         ("data.holdout=1437", "data.holdout: expected fewer than 1437 images, got 1437"),
         ("data.train_size=1438", "data.train_size: expected at most 1437, got 1438"),
         ("data.batch_size=600", "data.batch_size: expected at most 512, got 600"),
-        ("data.name=idx", "root: .*"),
+        ("data.name=idx", "data.root: expected the folder of your files"),
     ],
 )
 def test_a_mistake_about_the_data_is_named(override, message):
