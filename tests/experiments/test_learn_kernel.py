@@ -105,7 +105,10 @@ def test_power_law_image_has_the_named_spectrum():
     [
         ("model.initial=[[1]]", r"model.initial: expected shape \(1, 2\), got \(1, 1\)"),
         ("data.batch_size=2", "data.batch_size: expected at most 1, got 2"),
-        ("model.target=[[1],[1],[1],[1],[1],[1],[1]]", r"kernel: expected an extent within .*7"),
+        (
+            "model.target=[[1],[1],[1],[1],[1],[1],[1]]",
+            r"model.target: expected a kernel within the image \(6, 8\), got \(7, 1\)",
+        ),
     ],
     ids=["initial", "batch", "kernel"],
 )
