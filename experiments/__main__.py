@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if extra and (options.command is not run or any(word.startswith("-") for word in extra)):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     if extra:
-        options.overrides += extra  # those that stand after an option
+        options.overrides = [*options.overrides, *extra]  # those that stand after an option
     try:
         return options.command(options)
     except configs.ConfigError as error:
@@ -136,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]"
     runner = commands.add_parser("run", help="run a config, with overrides", usage=usage)
     runner.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file")
-    runner.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a.b=value")
+    runner.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="as in train.epochs=3"
+    )
     runner.add_argument(
         "--out", type=_folder, metavar="DIR", help="run folder; default under runs/"
     )

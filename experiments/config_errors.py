@@ -1,6 +1,7 @@
 """One line for each mistake in a config: where, which key, what was expected, what came."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -54,7 +55,10 @@ def _mistake(error: ErrorDetails, key: str, known: list[str]) -> str:
         word = str(error["input"].get(last))
         return f"unknown {last} {word!r}{did_you_mean(word, tags)} (one of: {_listed(tags)})"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{message[0].lower()}{message[1:]}, got {_shown(error['input'])}"
+    hint = ""
+    if error["type"] == "literal_error":
+        hint = did_you_mean(str(error["input"]), re.findall(r"'([^']+)'", message))
+    return f"{message[0].lower()}{message[1:]}, got {_shown(error['input'])}{hint}"
 
 
 def _key(error: ErrorDetails, raw: Any) -> str:

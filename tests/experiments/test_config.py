@@ -77,6 +77,11 @@ MISTAKES = {
         ["seeds.x=1", "seeds=2", "seeds.y=1"],
         "override 'seeds.y=1': seeds is a value, not a table",
     ),
+    "misspelt_word": (
+        ["optimizer.schedule=cosin"],
+        "override 'optimizer.schedule=cosin': optimizer.schedule: "
+        "input should be 'constant', 'cosine' or 'one_cycle', got 'cosin'; did you mean 'cosine'?",
+    ),
     "no_value": (["seeds"], "override 'seeds': expected KEY=VALUE, as in train.epochs=3"),
     "two_values": (
         ["train.epochs=1\nseed=7"],
