@@ -145,7 +145,8 @@ def _moments(images: np.ndarray) -> tuple[float, float]:
     grey = images.reshape(-1)
     mean = grey.mean(dtype=np.float64)
     square = np.einsum("i,i->", grey, grey, dtype=np.float64, casting="safe") / grey.size
-    return float(mean / 255), float(np.sqrt(square - mean**2) / 255) or 1.0
+    variance = max(square - mean**2, 0.0)  # of one grey level it may round below 0
+    return float(mean / 255), float(np.sqrt(variance) / 255) or 1.0
 
 
 def _model_options(

@@ -77,6 +77,19 @@ def test_the_same_seed_gives_the_same_numbers(smoke):
     assert again["loss"][0] == result["loss"][1]
 
 
+def test_moments_are_those_of_the_grey_levels():
+    images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+    expected = images.mean() / 255, images.std() / 255
+    np.testing.assert_allclose(lenet5._moments(images), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("grey", [0, 1, 77, 255])
+def test_moments_of_one_grey_level_are_finite(grey):
+    mean, std = lenet5._moments(np.full((7, 9, 11, 1), grey, np.uint8))
+    assert mean == pytest.approx(grey / 255)
+    assert std > 0
+
+
 @pytest.mark.parametrize("preset", ["lecun1998", "d2l"])
 def test_presets_train(preset):
     result, _ = run(f"model.preset={preset}", "train.epochs=1")
