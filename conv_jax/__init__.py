@@ -9,11 +9,21 @@ from types import ModuleType
 
 from conv_jax.correlation import conv2d, corr2d, corr2d_reference
 from conv_jax.padding import output_shape, split_padding
+from conv_jax.planning import Plan, plan
 
-__all__ = ("conv2d", "corr2d", "corr2d_reference", "output_shape", "split_padding")
+__all__ = (
+    "Plan",
+    "conv2d",
+    "corr2d",
+    "corr2d_reference",
+    "output_shape",
+    "plan",
+    "split_padding",
+)
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "allocator",
     "augment",
     "data",
     "layers",

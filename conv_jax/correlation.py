@@ -1,21 +1,31 @@
 """corr2d and conv2d, the face of the library: argument checks, dtypes, dispatch."""
 
+import contextlib
+import functools
+import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Shaped
 
 from conv_jax import dtypes
 from conv_jax import padding as padding_rules
 from conv_jax.algorithms import ALGORITHMS
-from conv_jax.algorithms.choose import choose
-from conv_jax.padding import Padding, Pair
+from conv_jax.algorithms.choose import separable_pays
+from conv_jax.algorithms.separable import Factors, factorize, separable
+from conv_jax.padding import Padding, Pads, Pair
+from conv_jax.primitive import correlate
+
+NAMES = ("auto", *ALGORITHMS, "separable")
 
 
 def corr2d(
     image: Shaped[ArrayLike, "*batch H W"] | list,
-    kernel: Shaped[ArrayLike, "kH kW"] | list,
+    kernel: Shaped[ArrayLike, "kH kW"] | list | tuple,
     *,
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
@@ -40,7 +50,10 @@ def corr2d(
 
     Args:
       image: [..., H, W] numbers; leading axes are a batch. Python lists and NumPy arrays too.
-      kernel: [kH, kW] numbers.
+      kernel: [kH, kW] numbers; or a tuple (column [kH], row [kW]) of two vectors, which stands
+        for their outer product and is computed one axis at a time where that is faster. "auto"
+        finds such a form, of one product or the sum of two, by itself in a kernel of floats that
+        is known when the call is traced (`algorithms/separable.py`), never in a traced one.
       stride: rows and columns moved per output, at least 1; one number means both.
       dilation: distance between kernel elements, at least 1; one number means both.
       padding: "valid" (none), "same" (size kept; floor((k-1)/2) before, as torch and
@@ -49,8 +62,12 @@ def corr2d(
       boundary: what lies outside: "constant" (`fill_value`), "edge", "reflect", "symmetric" or
         "wrap", as `jnp.pad` names them. The padding may be longer than the image.
       fill_value: the constant of boundary "constant".
-      algorithm: "auto", or one of `conv_jax.algorithms.ALGORITHMS`: "direct" (XLA's
-        convolution), "reference" (the definition, vmap'd).
+      algorithm: "auto", the one predicted to be fastest (`plan` tells which); "direct" (XLA's
+        convolution), "shifted" (a sum of shifted copies), "fft", "matmul", "separable" or
+        "reference" (the definition, vmap'd). Derivatives are computed by the same one, but for
+        the kernel's by "shifted" and all by "separable", which are by "auto". "fft" is not for
+        integers; it has an error bound of its own and spreads a NaN (`algorithms/fft.py`), also
+        where "auto" takes it.
       preferred_element_type: dtype of the result, and of its sums where it is the wider one. It
         may round (float32 to bfloat16, integers to a float), but drops no fraction, imaginary
         part or range of integers.
@@ -69,45 +86,48 @@ def corr2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    image, kernel = dtypes.as_array("image", image), dtypes.as_array("kernel", kernel)
-    if kernel.ndim != 2:
-        raise ValueError(f"kernel: expected a shape (kH, kW), got {kernel.shape}")
+    image, kernel = dtypes.as_array("image", image), _as_kernel(kernel)
     padding_rules.output_shape(
         image.shape, kernel.shape, stride=stride, dilation=dilation, padding=padding
     )
-    if algorithm not in ("auto", *ALGORITHMS):
-        known = ", ".join(map(repr, ("auto", *ALGORITHMS)))
+    if algorithm not in NAMES:
+        known = ", ".join(map(repr, NAMES))
         raise ValueError(f"algorithm: expected one of {known}, got {algorithm!r}")
     sum_dtype, result_dtype = dtypes.sum_and_result(
         image.dtype, kernel.dtype, preferred=preferred_element_type
     )
-    strides = padding_rules.positive_pair("stride", stride)
     dilations = padding_rules.positive_pair("dilation", dilation)
     extent = padding_rules.kernel_extent(kernel.shape, dilations)
     pads = padding_rules.resolve(padding, extent=extent)
-    if algorithm == "auto":
-        algorithm = choose(
-            image.shape,
-            kernel.shape,
-            dtype=sum_dtype,
-            stride=strides,
-            dilation=dilations,
-            pads=pads,
+    padding_rules.check_boundary(image.shape, pads, boundary=boundary, fill_value=fill_value)
+    fill = None  # of zeros
+    if not padding_rules.is_literal_zero(fill_value):
+        fill = dtypes.scalar("fill_value", fill_value, sum_dtype)
+    if algorithm == "fft" and jnp.issubdtype(sum_dtype, jnp.integer):
+        raise ValueError(
+            f"algorithm: expected one that is exact for {image.dtype} images, got 'fft'; "
+            "cast to a float first"
         )
-
-    image, kernel = image.astype(sum_dtype), kernel.astype(sum_dtype)
-    if boundary != "constant" or not padding_rules.is_literal_zero(fill_value):
-        # Algorithms extend by zeros; any other surrounding is made here, and XLA may fuse it.
-        image = padding_rules.pad(image, pads, boundary=boundary, fill_value=fill_value)
-        pads = ((0, 0), (0, 0))
-    correlate = ALGORITHMS[algorithm]
-    sums = correlate(image, kernel, stride=strides, dilation=dilations, pads=pads)
-    return sums.astype(result_dtype)
+    options = {
+        "stride": padding_rules.positive_pair("stride", stride),
+        "dilation": dilations,
+        "pads": pads,
+        "algorithm": algorithm,
+        "dtype": sum_dtype,
+    }
+    return _correlate(
+        image,
+        _in_one_form(image.shape, kernel, **options),
+        fill,
+        boundary=boundary,
+        result_dtype=result_dtype,
+        **options,
+    )
 
 
 def conv2d(
     image: Shaped[ArrayLike, "*batch H W"] | list,
-    kernel: Shaped[ArrayLike, "kH kW"] | list,
+    kernel: Shaped[ArrayLike, "kH kW"] | list | tuple,
     **options: Any,
 ) -> Shaped[Array, "*batch H_out W_out"]:
     """Convolve strictly: correlate with the kernel flipped on both axes, never conjugated.
@@ -130,12 +150,12 @@ def conv2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    return corr2d(image, jnp.flip(dtypes.as_array("kernel", kernel)), **options)
+    return corr2d(image, _as_kernel(kernel, flip=True), **options)
 
 
 def corr2d_reference(
     image: Shaped[ArrayLike, "*batch H W"] | list,
-    kernel: Shaped[ArrayLike, "kH kW"] | list,
+    kernel: Shaped[ArrayLike, "kH kW"] | list | tuple,
     **options: Any,
 ) -> Shaped[Array, "*batch H_out W_out"]:
     """Correlate by the vmap'd definition: `corr2d` with algorithm "reference".
@@ -152,3 +172,109 @@ def corr2d_reference(
     Array([[1, 2]], dtype=int32)
     """
     return corr2d(image, kernel, algorithm="reference", **options)
+
+
+def _as_kernel(kernel: Any, *, flip: bool = False) -> Shaped[Array, "kH kW"] | Factors:
+    """Return a matrix, or the factors that a tuple of two vectors means, both flipped if asked.
+
+    What is known stays known under jit, so that `factorize` may look at it.
+    """
+    if isinstance(kernel, Factors):
+        return kernel
+    is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(kernel))
+    with contextlib.nullcontext() if is_traced else jax.ensure_compile_time_eval():
+        if isinstance(kernel, tuple):
+            vectors = _vectors(kernel)
+            return Factors(*(jnp.flip(v)[None] if flip else v[None] for v in vectors))
+        matrix = dtypes.as_array("kernel", kernel)
+        if matrix.ndim != 2:
+            raise ValueError(f"kernel: expected a shape (kH, kW), got {matrix.shape}")
+        return jnp.flip(matrix) if flip else matrix
+
+
+def _vectors(kernel: tuple) -> list[Shaped[Array, "k"]]:
+    """Return the (column, row) of a separable kernel in one dtype."""
+    shapes = [np.shape(vector) for vector in kernel]
+    if len(kernel) != 2 or any(
+        isinstance(v, tuple) or len(s) != 1 or s == (0,)
+        for v, s in zip(kernel, shapes, strict=True)
+    ):
+        raise ValueError(
+            "kernel: expected a tuple to be two vectors (column, row), arrays or lists, got "
+            f"shapes {shapes}; write a matrix as an array or a list of rows"
+        )
+    column, row = (dtypes.as_array("kernel", vector) for vector in kernel)
+    with jax.numpy_dtype_promotion("standard"):
+        common = jnp.promote_types(column.dtype, row.dtype)
+    return [column.astype(common), row.astype(common)]
+
+
+def _in_one_form(
+    image_shape: tuple[int, ...],
+    kernel: Shaped[Array, "kH kW"] | Factors,
+    *,
+    algorithm: str,
+    **options: Any,
+) -> Shaped[Array, "kH kW"] | Factors:
+    """Return the kernel as the algorithm wants it: a matrix, or factors."""
+    one_pass = algorithm not in ("auto", "separable")
+    if algorithm == "auto":
+        kernel_shape = (kernel.shape[0], kernel.shape[1])
+        platform = jax.default_backend()
+        one_pass = not separable_pays(image_shape, kernel_shape, platform=platform, **options)
+    if isinstance(kernel, Factors):
+        return kernel.product(options["dtype"]) if one_pass else kernel
+    factors = None if one_pass else factorize(kernel, options["dtype"])
+    if factors is None and algorithm == "separable":
+        raise ValueError(
+            "kernel: expected (column, row), or known floats of rank 1 or 2, for algorithm "
+            f"'separable', got {kernel.dtype}{list(kernel.shape)} of another kind or rank"
+        )
+    return kernel if factors is None else factors
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        "stride",
+        "dilation",
+        "pads",
+        "algorithm",
+        "dtype",
+        "boundary",
+        "result_dtype",
+    ),
+    inline=True,
+)
+def _correlate(
+    image: Shaped[Array, "*batch H W"],
+    kernel: Shaped[Array, "kH kW"] | Factors,
+    fill_value: Shaped[Array, ""] | None,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    algorithm: str,
+    dtype: np.dtype,
+    boundary: str,
+    result_dtype: np.dtype,
+) -> Shaped[Array, "*batch H_out W_out"]:
+    """Compute in the dtype of the sums; jitted, so that a call outside jit is one program."""
+    image, kernel = image.astype(dtype), jax.tree.map(lambda part: part.astype(dtype), kernel)
+    if boundary != "constant" or fill_value is not None:
+        # Algorithms extend by zeros; any other surrounding is made here.
+        image = padding_rules.pad(image, pads, boundary=boundary, fill_value=fill_value)
+        pads = ((0, 0), (0, 0))
+    images = image.reshape(1, math.prod(image.shape[:-2]), 1, *image.shape[-2:])
+    if isinstance(kernel, Factors):
+        sums = separable(images, kernel, stride=stride, dilation=dilation, pads=pads)
+    else:
+        sums = correlate(
+            images,
+            kernel[None, None, None],
+            stride=stride,
+            dilation=dilation,
+            pads=pads,
+            algorithm=algorithm,
+        )
+    return sums.reshape(*image.shape[:-2], *sums.shape[-2:]).astype(result_dtype)

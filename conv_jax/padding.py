@@ -7,9 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Shaped
-
-from conv_jax import dtypes
+from jax import lax
+from jaxtyping import Array, Shaped
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
@@ -121,18 +120,10 @@ def resolve(padding: Padding, *, extent: Pair) -> Pads:
     )
 
 
-def pad(
-    image: Shaped[Array, "*batch H W"],
-    pads: Pads,
-    *,
-    boundary: str = "constant",
-    fill_value: Shaped[ArrayLike, ""] = 0,
-) -> Shaped[Array, "*batch Hp Wp"]:
-    """Extend the last two axes by `pads` pixels; a pad may be longer than the image.
-
-    For the row a b c d and two pixels on each side: constant 0 0 a b c d 0 0, edge
-    a a a b c d d d, reflect c b a b c d c b, symmetric b a a b c d d c, wrap c d a b c d a b.
-    """
+def check_boundary(
+    image_shape: Sequence[int], pads: Pads, *, boundary: str, fill_value: Any
+) -> None:
+    """Refuse a boundary rule that is unknown, that has no such constant, or that cannot reflect."""
     if boundary not in BOUNDARIES:
         raise ValueError(f"boundary: expected one of {', '.join(BOUNDARIES)}, got {boundary!r}")
     if boundary != "constant" and not is_literal_zero(fill_value):
@@ -140,24 +131,44 @@ def pad(
             f"fill_value: expected none with boundary {boundary!r}, got {fill_value!r}; "
             "only 'constant' uses it"
         )
-    for axis, before_after in zip((-2, -1), pads, strict=True):
-        if boundary == "reflect" and image.shape[axis] == 1 and any(before_after):
+    for size, before_after in zip(image_shape[-2:], pads, strict=True):
+        if boundary == "reflect" and size == 1 and any(before_after):
             raise ValueError(
                 "boundary: 'reflect' expected at least 2 pixels on a padded axis, got 1 "
-                f"(image {image.shape}, padding {pads})"
+                f"(image {tuple(image_shape)}, padding {pads})"
             )
-    fill = dtypes.scalar("fill_value", fill_value, image.dtype)
+
+
+def pad(
+    image: Shaped[Array, "*batch H W"],
+    pads: Pads,
+    *,
+    boundary: str = "constant",
+    fill_value: Shaped[Array, ""] | None = None,
+) -> Shaped[Array, "*batch Hp Wp"]:
+    """Extend the last two axes by `pads` pixels; a pad may be longer than the image.
+
+    For the row a b c d and two pixels on each side: constant 0 0 a b c d 0 0, edge
+    a a a b c d d d, reflect c b a b c d c b, symmetric b a a b c d d c, wrap c d a b c d a b.
+    """
     if not any(map(any, pads)):
         return image
     widths = ((0, 0),) * (image.ndim - 2) + tuple(pads)
     if boundary != "constant":
         return jnp.pad(image, widths, mode=boundary)
     padded = jnp.pad(image, widths)
-    if is_literal_zero(fill_value):
+    if fill_value is None:
         return padded
     # Not `constant_values`: lax.pad cannot be differentiated by its constant alone.
     inside = jnp.pad(jnp.ones(image.shape, bool), widths)
-    return jnp.where(inside, padded, fill)
+    return jnp.where(inside, padded, fill_value)
+
+
+def dilate(image: Shaped[Array, "*batch H W"], amount: Pair) -> Shaped[Array, "*batch Hd Wd"]:
+    """Insert `amount` - 1 zeros between the elements of the last two axes."""
+    none = ((0, 0, 0),) * (image.ndim - 2)
+    zero = jnp.zeros((), image.dtype)
+    return lax.pad(image, zero, (*none, (0, 0, amount[0] - 1), (0, 0, amount[1] - 1)))
 
 
 def is_literal_zero(fill_value: Any) -> bool:

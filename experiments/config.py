@@ -25,6 +25,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
+Side = Annotated[int, Field(ge=1, le=32_768)]
+NumBytes = Annotated[int, Field(ge=1)]
+KernelSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$")]
 
 
 def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
@@ -194,8 +197,63 @@ class LearnKernelConfig(Section):
     train: KernelTraining
 
 
-Config = LeNet5Config | LearnKernelConfig
+class Grid(Section):
+    """The cells of the benchmark: every combination, as far as memory allows."""
+
+    sizes: tuple[Side, ...] = Field(min_length=1, description="Heights and widths of the images.")
+    kernels: tuple[KernelSize, ...] = Field(min_length=1, description="As in '3x3': height, width.")
+    kinds: tuple[Literal["random", "separable"], ...] = Field(
+        default=("random", "separable"),
+        min_length=1,
+        description="'separable' is an outer product of two vectors.",
+    )
+    batches: tuple[Count, ...] = Field(default=(1,), min_length=1)
+    quantities: tuple[Literal["value", "gradient"], ...] = Field(
+        default=("value", "gradient"), min_length=1
+    )
+    padding: Literal["valid", "same"] = "valid"
+    contestants: tuple[str, ...] | None = Field(default=None, description="All, unless given.")
+    max_bytes: NumBytes = Field(
+        default=1_200_000_000, description="Larger batches of images are left out of values."
+    )
+    max_gradient_bytes: NumBytes = Field(
+        default=300_000_000, description="Larger batches of images are left out of gradients."
+    )
+    check_up_to: Count = Field(default=512, description="Largest size whose results are checked.")
+
+
+class Clock(Section):
+    """How long to measure, in seconds."""
+
+    seconds: Positive = Field(default=0.1, description="For a contestant in a cell.")
+    turn: Positive = Field(default=0.01, description="Of calls in a row; at least one call.")
+    min_rounds: Count = 3
+    max_rounds: Count = 50
+    limit: Positive = Field(
+        default=1.0, description="A slower contestant is left out of a cell, but never auto."
+    )
+    compile_limit: Positive = Field(
+        default=5.0,
+        description="One of our algorithms that compiled longer for the same kernel is left out, "
+        "but never auto.",
+    )
+
+
+class BenchCorr2DConfig(Section):
+    """Time 2-D correlation against other libraries."""
+
+    experiment: Literal["bench_corr2d"]
+    seed: Seed = Field(default=0, description="Gives images, kernels and the order of the turns.")
+    grid: Grid
+    clock: Clock = Clock()
+    figure_size: Count = Field(
+        default=1024, description="The image size whose times are drawn; else the largest."
+    )
+
+
+Config = LeNet5Config | LearnKernelConfig | BenchCorr2DConfig
 _TAGGED: dict[str, type[Section]] = {
+    "bench_corr2d": BenchCorr2DConfig,
     "learn_kernel": LearnKernelConfig,
     "lenet5": LeNet5Config,
     "sgd": Sgd,

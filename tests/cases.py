@@ -7,12 +7,16 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from conv_jax.algorithms import ALGORITHMS
 
 ALGORITHM_NAMES = tuple(ALGORITHMS)
+EXACT_NAMES = tuple(name for name in ALGORITHMS if name != "fft")  # for integers
+every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+every_exact_algorithm = pytest.mark.parametrize("algorithm", EXACT_NAMES)
 BOUNDARIES = ("constant", "edge", "reflect", "symmetric", "wrap")
 WORDS = ("valid", "same", "same_lower", "full")
 

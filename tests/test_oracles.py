@@ -5,12 +5,21 @@ import numpy as np
 import pytest
 from cases import bounded, calls, compiled, random_numbers, seeds, small_integers
 from hypothesis import given
-from oracles import assert_within_rounding, corr2d_exact, corr2d_numpy
+from oracles import (
+    assert_close,
+    assert_whole,
+    assert_within_factor_rounding,
+    assert_within_rounding,
+    corr2d_exact,
+    corr2d_numpy,
+    norm,
+    surrounded,
+)
 
 from conv_jax import corr2d
 
 
-@bounded(max_examples=100)
+@bounded(max_examples=60)
 @given(call=calls(), seed=seeds)
 def test_the_two_oracles_agree(call, seed):
     image_shape, kernel_shape, options = call
@@ -72,6 +81,64 @@ def test_an_oracle_of_something_else_disagrees(wrong):
         assert_within_rounding(
             actual, corr2d_numpy(image, kernel, **wrong), magnitude=magnitude, terms=4
         )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "float16"])
+def test_the_bound_of_fft_rejects_an_error_of_1_percent(dtype):
+    image, kernel = random_numbers(0, (2, 9, 9), dtype), random_numbers(1, (3, 3), dtype)
+    actual = np.asarray(compiled(corr2d, algorithm="fft", padding=1)(image, kernel))
+
+    assert_close("fft", actual, image, kernel, padding=1)
+    with pytest.raises(AssertionError, match="more than the rounding of transforms of 256 pixels"):
+        assert_close("fft", actual * np.float16(1.01), image, kernel, padding=1)
+
+
+def test_the_bound_of_fft_is_that_of_each_image():
+    image, kernel = random_numbers(0, (2, 9, 9), "float32"), random_numbers(1, (3, 3), "float32")
+    image[0] *= np.float32(1e6)
+    actual = np.array(compiled(corr2d, algorithm="fft")(image, kernel))
+    actual[1] += np.float32(1e-2)
+
+    with pytest.raises(AssertionError, match=r"off by 0.01 at \(0, 1, 0, "):
+        assert_close("fft", actual, image, kernel)
+
+
+def test_the_bound_of_factors_rejects_an_error_of_1e_5():
+    image, column, row = (
+        abs(random_numbers(seed, shape, "float32"))
+        for seed, shape in enumerate([(9, 9), (1, 3), (1, 4)])
+    )
+    actual = np.asarray(corr2d(image, (column[0], row[0])))
+
+    assert_within_factor_rounding(actual, image, column, row)
+    with pytest.raises(AssertionError, match="more than the rounding of 10 products"):
+        assert_within_factor_rounding(actual * np.float32(1 + 1e-5), image, column, row)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "fft"])
+def test_the_next_whole_number_is_rejected(algorithm):
+    image, kernel = small_integers(0, (6, 6)), small_integers(1, (3, 3))
+    expected = corr2d_numpy(image, kernel)
+    actual = np.array(compiled(corr2d, algorithm=algorithm)(image, kernel))
+    bound = {"norms": norm(image, kernel)}
+
+    assert_whole(algorithm, actual, expected, **bound)
+    actual[1, 2] += 1
+    with pytest.raises(AssertionError):
+        assert_whole(algorithm, actual, expected, **bound)
+
+
+def test_whole_numbers_too_large_for_fft_are_refused():
+    with pytest.raises(AssertionError):
+        assert_whole("fft", np.float32([1e9]), [1e9], norms=1e9)
+
+
+def test_the_surrounded_image_has_its_padding():
+    actual = surrounded(
+        [[1, 2], [3, 4]], (2, 3), dilation=(1, 2), padding="same", boundary="wrap", stride=2
+    )
+
+    assert actual.tolist() == [[1, 2] * 3, [3, 4] * 3, [1, 2] * 3]
 
 
 def test_a_result_of_another_shape_is_rejected():

@@ -4,12 +4,12 @@ from typing import Protocol
 
 from jaxtyping import Array, Num
 
-from conv_jax.algorithms import direct, reference
+from conv_jax.algorithms import direct, fft, matmul, reference, shifted
 from conv_jax.padding import Pads, Pair
 
 
 class Algorithm(Protocol):
-    """out[..., i, j] = sum_{a, b} padded[..., i s + a d, j s + b d] * kernel[a, b].
+    """out[g, n, o, i, j] = sum_{c, a, b} padded[g, n, c, i s + a d, j s + b d] w[g, o, c, a, b].
 
     Image and kernel have one dtype, in which sums are kept and the result is given; the image
     is extended with zeros by `pads`; every argument has been checked.
@@ -17,18 +17,22 @@ class Algorithm(Protocol):
 
     def __call__(
         self,
-        image: Num[Array, "*batch H W"],
-        kernel: Num[Array, "kH kW"],
+        image: Num[Array, "G N C H W"],
+        kernel: Num[Array, "G O C kH kW"],
         *,
         stride: Pair,
         dilation: Pair,
         pads: Pads,
-    ) -> Num[Array, "*batch H_out W_out"]:
-        """Correlate every image of the batch with the kernel."""
+    ) -> Num[Array, "G N O H_out W_out"]:
+        """Correlate every image with every kernel of its group, summing over the channels."""
         ...
 
 
 ALGORITHMS: dict[str, Algorithm] = {
     "direct": direct.direct,
+    "shifted": shifted.shifted,
+    "fft": fft.fft,
+    "matmul": matmul.matmul,
     "reference": reference.reference,
 }
+ON_CPU: dict[str, Algorithm] = {"shifted": shifted.shifted_on_cpu}  # takes the place of the above

@@ -1,19 +1,231 @@
-"""Which algorithm "auto" means."""
+"""Which algorithm "auto" means: the one predicted to be fastest, from shapes and platform alone."""
 
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
 import numpy as np
 
+from conv_jax import padding
+from conv_jax.algorithms.fft import strip_height
+from conv_jax.algorithms.matmul import TILE
+from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
 
+MOST_TERMS = 256  # more terms than this "shifted" compiles too long
 
+
+class Cost(NamedTuple):
+    """Nanoseconds of one way to compute, for float32."""
+
+    call: float  # of one compiled call, whatever it does
+    pixel: float  # of each pixel read, written or padded
+    work: float  # of each unit of arithmetic, which `count` defines
+
+
+class Count(NamedTuple):
+    """What one call does."""
+
+    way: str  # the key of its `Cost`
+    pixels: float
+    work: float
+
+
+# Fitted by `python -m experiments.fit_costs` to experiments/results/bench_corr2d/result.json.
+CPU = {
+    "direct": Cost(20e3, 0.2, 0.5),
+    "shifted": Cost(20e3, 0.2, 0.035),
+    "shifted in pairs": Cost(20e3, 0.4, 0.025),
+    "fft": Cost(50e3, 0.6, 0.16),
+    "matmul of windows": Cost(50e3, 0.4, 0.04),
+    "matmul of tiles": Cost(100e3, 0.4, 0.04),
+}
+# Not fitted, for no GPU was at hand: ratios of the arithmetic and memory of a large one.
+ACCELERATOR = {
+    "direct": Cost(5e3, 0.001, 0.0003),
+    "shifted": Cost(5e3, 0.001, 0.00006),
+    "fft": Cost(20e3, 0.005, 0.0005),
+    "matmul of windows": Cost(10e3, 0.002, 0.0001),
+    "matmul of tiles": Cost(20e3, 0.002, 0.0001),
+}
+
+
+@functools.cache
 def choose(
-    image_shape: tuple[int, ...],
-    kernel_shape: tuple[int, ...],
+    image_shape: Sequence[int],
+    kernel_shape: Sequence[int],
     *,
     dtype: np.dtype,
     stride: Pair,
     dilation: Pair,
     pads: Pads,
+    platform: str,
 ) -> str:
-    """Return the name of the algorithm to use, from shapes and dtype alone, at trace time."""
-    del image_shape, kernel_shape, dtype, stride, dilation, pads  # only one is made for use yet
-    return "direct"
+    """Return the name of the algorithm with the least predicted time.
+
+    Integers never go through "fft", which would round them. For floats it has the error bound
+    |error| <= 12 log2(n) eps ||image||_2 ||kernel||_2 instead of that of a sum, (terms + 1) eps
+    sum |x||k|, and spreads one NaN or infinity of the image over all of the result.
+
+    Args:
+      image_shape: (G, N, C, H, W).
+      kernel_shape: (G, O, C, kH, kW).
+      dtype: that of the sums.
+      stride: rows and columns moved per output.
+      dilation: distance between kernel elements.
+      pads: zeros around the image.
+      platform: "cpu", or anything else for an accelerator.
+
+    Returns:
+      A name in `ALGORITHMS`; never "reference".
+    """
+    times = predict(
+        image_shape,
+        kernel_shape,
+        dtype=dtype,
+        stride=stride,
+        dilation=dilation,
+        pads=pads,
+        platform=platform,
+    )
+    return min(times, key=times.__getitem__)
+
+
+@functools.cache
+def separable_pays(
+    image_shape: Sequence[int],
+    kernel_shape: Pair,
+    *,
+    dtype: np.dtype,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    platform: str,
+) -> bool:
+    """Tell whether two passes, over columns and over rows, are predicted to beat one.
+
+    Args:
+      image_shape: (..., H, W).
+      kernel_shape: (kH, kW).
+      dtype: that of the sums.
+      stride: rows and columns moved per output.
+      dilation: distance between kernel elements.
+      pads: zeros around the image.
+      platform: as for `choose`.
+    """
+    options = {"dtype": dtype, "platform": platform}
+    image = (1, math.prod(image_shape[:-2]), 1, *image_shape[-2:])
+    one_pass = predict(
+        image, (1, 1, 1, *kernel_shape), stride=stride, dilation=dilation, pads=pads, **options
+    )
+    return predict_separable(
+        image, kernel_shape, stride=stride, dilation=dilation, pads=pads, **options
+    ) < min(one_pass.values())
+
+
+def predict_separable(
+    image_shape: Sequence[int],
+    kernel_shape: Pair,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    **options: Any,
+) -> float:
+    """Return the predicted seconds of a pass over columns and a pass over rows."""
+    columns = predict(
+        image_shape,
+        (1, 1, 1, kernel_shape[0], 1),
+        stride=(stride[0], 1),
+        dilation=(dilation[0], 1),
+        pads=(pads[0], (0, 0)),
+        **options,
+    )
+    height, _ = padding.output_shape(
+        image_shape,
+        (kernel_shape[0], 1),
+        stride=(stride[0], 1),
+        dilation=(dilation[0], 1),
+        padding=(pads[0], (0, 0)),
+    )
+    rows = predict(
+        (*image_shape[:-2], height, image_shape[-1]),
+        (1, 1, 1, 1, kernel_shape[1]),
+        stride=(1, stride[1]),
+        dilation=(1, dilation[1]),
+        pads=((0, 0), pads[1]),
+        **options,
+    )
+    return min(columns.values()) + min(rows.values())
+
+
+def predict(
+    image_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    dtype: np.dtype,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    platform: str,
+) -> dict[str, float]:
+    """Return the predicted seconds of every algorithm that "auto" may take."""
+    shapes = {"stride": stride, "dilation": dilation, "pads": pads}
+    on_cpu = platform == "cpu"
+    costs = CPU if on_cpu else ACCELERATOR
+    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+    width = dtype.itemsize / 4 * (2 if is_complex else 1)
+    exact = jnp.issubdtype(dtype, jnp.integer)
+    pairs = on_cpu and jnp.issubdtype(dtype, jnp.floating)
+    return {
+        name: 1e-9 * _nanoseconds(costs[done.way], done, width)
+        for name, done in count(image_shape, kernel_shape, pairs=pairs, **shapes).items()
+        if not (exact and name == "fft")
+    }
+
+
+def _nanoseconds(cost: Cost, done: Count, width: float) -> float:
+    return cost.call + width * (cost.pixel * done.pixels + cost.work * done.work)
+
+
+def count(
+    image_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    pairs: bool,
+) -> dict[str, Count]:
+    """Return what each algorithm does for these shapes.
+
+    Work is products of a pixel and a weight; for "fft" pixels transformed, times their log2.
+    """
+    groups, images, channels, *size = image_shape
+    kernels, taps = kernel_shape[1], math.prod(kernel_shape[-2:])
+    padded = [n + sum(pad) for n, pad in zip(size, pads, strict=True)]
+    out = padding.output_shape(
+        image_shape, kernel_shape[-2:], stride=stride, dilation=dilation, padding=pads
+    )
+    planes_in, planes_out = groups * images * channels, groups * images * kernels
+    read, written = planes_in * math.prod(padded), planes_out * math.prod(out)
+    pixels = read + written + (2 * read if any(map(any, pads)) else 0)
+    products = written * channels * taps
+    area = padded[1] * strip_height(padded[0], padded[1], kernel_shape[-2])
+    transformed = read + groups * kernels * channels * area + written * stride[0] * stride[1]
+    counts = {
+        "direct": Count("direct", pixels, products),
+        "fft": Count("fft", pixels, transformed * math.log2(max(2, area))),
+    }
+    if math.prod(out) >= taps:
+        windows = planes_in * math.prod(out) * taps
+        counts["matmul"] = Count("matmul of windows", pixels + 2 * windows, products)
+    else:
+        wasted = (TILE + out[0] - 1) / out[0]
+        counts["matmul"] = Count("matmul of tiles", pixels * out[1], products * wasted)
+    if channels * taps <= MOST_TERMS:
+        paired = pairs and is_paired(kernel_shape, out[0], stride=stride, dilation=dilation)
+        counts["shifted"] = Count("shifted in pairs" if paired else "shifted", pixels, products)
+    return counts

@@ -1,0 +1,106 @@
+"""Correlation with an outer product, or a sum of two: one axis after the other."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Num, Shaped
+
+from conv_jax.padding import Pads, Pair
+from conv_jax.primitive import correlate
+
+MOST_FACTORS = 2
+
+
+class Factors(NamedTuple):
+    """kernel = sum_r column_r row_r^T."""
+
+    columns: Shaped[Array, "R kH"]
+    rows: Shaped[Array, "R kW"]
+
+    @property
+    def shape(self) -> Pair:
+        """(kH, kW)."""
+        return self.columns.shape[1], self.rows.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the elements."""
+        return self.columns.dtype
+
+    def product(self, dtype: np.dtype) -> Shaped[Array, "kH kW"]:
+        """Return the kernel itself."""
+        columns, rows = self.columns.astype(dtype), self.rows.astype(dtype)
+        return jnp.einsum("rh,rw->hw", columns, rows, precision="highest")
+
+
+def separable(
+    image: Num[Array, "G N C H W"],
+    factors: Factors,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+) -> Num[Array, "G N O H_out W_out"]:
+    """Correlate each column of the image, then each row of the result, and add up the factors.
+
+    kH + kW products for each factor and pixel instead of kH * kW. Derivatives are those of the
+    two passes, each by the algorithm that is fastest for it.
+    """
+    tall = correlate(
+        image,
+        factors.columns[None, :, None, :, None],
+        stride=(stride[0], 1),
+        dilation=(dilation[0], 1),
+        pads=(pads[0], (0, 0)),
+        algorithm="auto",
+    )
+    return correlate(
+        tall,
+        factors.rows[None, None, :, None, :],
+        stride=(1, stride[1]),
+        dilation=(1, dilation[1]),
+        pads=((0, 0), pads[1]),
+        algorithm="auto",
+    )
+
+
+def factorize(kernel: Shaped[Array, "kH kW"], dtype: np.dtype) -> Factors | None:
+    """Write a known kernel as the sum of one or two outer products, if it is one.
+
+    From the singular value decomposition, in 64 bits. The rank counts the singular values above
+    max(kH, kW) eps of the largest, whatever the kernel's scale: what rounding the elements of a
+    kernel of that rank can produce. One outer product is then read off the kernel, the column
+    and the row of its largest element, so that every element is right to 2 eps; of two, elements
+    are right to max(kH, kW) eps of the largest singular value.
+
+    Args:
+      kernel: [kH, kW].
+      dtype: of the sums, which gives eps.
+
+    Returns:
+      Its factors, of that dtype; None for a higher rank, for integers, which are to stay exact,
+      for what is not finite, and for a kernel that is being traced, which is never inspected.
+
+    >>> factorize(jnp.float32([[1, 2], [2, 4]]), jnp.dtype("float32")).rows
+    Array([[0.5, 1. ]], dtype=float32)
+    """
+    if isinstance(kernel, Tracer) or not jnp.issubdtype(kernel.dtype, jnp.inexact):
+        return None
+    is_complex = jnp.issubdtype(kernel.dtype, jnp.complexfloating)
+    values = np.asarray(kernel).astype(np.complex128 if is_complex else np.float64)
+    if not np.isfinite(values).all():
+        return None
+    left, scales, right = np.linalg.svd(values, full_matrices=False)
+    threshold = max(kernel.shape) * float(jnp.finfo(dtype).eps) * scales[0]
+    rank = max(1, int((scales > threshold).sum()))
+    if rank > MOST_FACTORS:
+        return None
+    columns, rows = (left[:, :rank] * scales[:rank]).T, right[:rank]
+    if rank == 1:
+        peak = np.unravel_index(np.abs(values).argmax(), values.shape)
+        columns, rows = values[None, :, peak[1]], values[None, peak[0]] / (values[peak] or 1)
+    with jax.ensure_compile_time_eval():
+        return Factors(jnp.asarray(columns, dtype), jnp.asarray(rows, dtype))

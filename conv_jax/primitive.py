@@ -1,0 +1,176 @@
+"""Correlation as a primitive of JAX: what it gives, its derivatives, its batches, its programs.
+
+    out[g, n, o, i, j] = sum_{c, a, b} image[g, n, c, i s + a d, j s + b d] * kernel[g, o, c, a, b]
+
+with groups g, images n, kernels o and channels c, and the image extended with zeros. It is linear
+in the image and in the kernel, and both transposes are correlations again; so forward and
+reverse mode, of any order, and `jax.vmap` over images (more n), over kernels (more o) or over
+both (more g) all end here, and are computed by the algorithms that compute values.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Num
+
+from conv_jax import padding
+from conv_jax.algorithms import ALGORITHMS, ON_CPU
+from conv_jax.algorithms.choose import choose
+from conv_jax.padding import Pads, Pair
+
+
+def correlate(
+    image: Num[Array, "G N C H W"],
+    kernel: Num[Array, "G O C kH kW"],
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    algorithm: str,
+) -> Num[Array, "G N O H_out W_out"]:
+    """Correlate every image with every kernel of its group, summing over channels.
+
+    Args:
+      image: [G, N, C, H, W], of the dtype in which sums are kept.
+      kernel: [G, O, C, kH, kW], of the same.
+      stride: rows and columns moved per output.
+      dilation: distance between kernel elements.
+      pads: zeros around the image; negative ones cut it.
+      algorithm: a name in `ALGORITHMS`, or "auto": chosen when the program is lowered.
+
+    Returns:
+      [G, N, O, H', W'].
+    """
+    image, pads = _cut(image, pads)
+    return _correlate_p.bind(
+        image, kernel, stride=stride, dilation=dilation, pads=pads, algorithm=algorithm
+    )
+
+
+def _cut(image: Array, pads: Pads) -> tuple[Array, Pads]:
+    """Cut the image where a pad is negative, by more than all of it if need be."""
+    config, rest = [(0, 0, 0)] * 3, []
+    for before, after in pads:
+        cuts = min(before, after) < 0
+        config.append((before, after, 0) if cuts else (0, 0, 0))
+        rest.append((0, 0) if cuts else (before, after))
+    if any(map(any, config)):
+        image = lax.pad(image, jnp.zeros((), image.dtype), config)
+    return image, (rest[0], rest[1])
+
+
+def _size(image, kernel, *, stride, dilation, pads):
+    return padding.output_shape(
+        image.shape, kernel.shape[-2:], stride=stride, dilation=dilation, padding=pads
+    )
+
+
+def _abstract(image, kernel, *, algorithm, **options):
+    del algorithm
+    size = _size(image, kernel, **options)
+    return image.update(shape=(*image.shape[:2], kernel.shape[1], *size))
+
+
+def _lowered(image, kernel, *, algorithm, platform, **options):
+    """Compute by the algorithm chosen for a platform: this is what XLA gets to see."""
+    if 0 in (*image.shape[:3], *kernel.shape[:2]):
+        size = _size(image, kernel, **options)
+        return jnp.zeros((*image.shape[:2], kernel.shape[1], *size), image.dtype)
+    if algorithm == "auto":
+        algorithm = choose(
+            image.shape, kernel.shape, dtype=image.dtype, platform=platform, **options
+        )
+    implementations = ALGORITHMS | ON_CPU if platform == "cpu" else ALGORITHMS
+    return implementations[algorithm](image, kernel, **options)
+
+
+def _transpose_image(cotangent, image, kernel, *, stride, dilation, pads, algorithm):
+    """Spread each output over its window: a full correlation with the flipped kernel."""
+    spread = padding.dilate(cotangent, stride)
+    extent = padding.kernel_extent(kernel.shape[-2:], dilation)
+    before = [e - 1 - pad[0] for e, pad in zip(extent, pads, strict=True)]
+    after = [
+        size + e - 1 - around - width
+        for size, e, around, width in zip(
+            image.aval.shape[-2:], extent, before, spread.shape[-2:], strict=True
+        )
+    ]
+    return correlate(
+        spread,
+        jnp.flip(kernel, (-2, -1)).swapaxes(1, 2),
+        stride=(1, 1),
+        dilation=dilation,
+        pads=((before[0], after[0]), (before[1], after[1])),
+        algorithm=algorithm,
+    )
+
+
+def _transpose_kernel(cotangent, image, kernel, *, stride, dilation, pads, algorithm):
+    """Correlate the images with the cotangents, stride and dilation exchanged."""
+    extent = padding.kernel_extent(kernel.aval.shape[-2:], dilation)
+    spread = padding.kernel_extent(cotangent.shape[-2:], stride)
+    after = [
+        e + s - 1 - pad[0] - size
+        for e, s, pad, size in zip(extent, spread, pads, image.shape[-2:], strict=True)
+    ]
+    sums = correlate(
+        image.swapaxes(1, 2),
+        cotangent.swapaxes(1, 2),
+        stride=dilation,
+        dilation=stride,
+        pads=((pads[0][0], after[0]), (pads[1][0], after[1])),
+        # One term for each output is too many for "shifted" to write out.
+        algorithm="auto" if algorithm == "shifted" else algorithm,
+    )
+    return sums.swapaxes(1, 2)
+
+
+def _batch(arrays, axes, **options):
+    image, kernel = arrays
+    image_axis, kernel_axis = axes
+    if kernel_axis is None:
+        return _fold(image, image_axis, 1, lambda folded: _bind(folded, kernel, options), 1)
+    if image_axis is None:
+        return _fold(kernel, kernel_axis, 1, lambda folded: _bind(image, folded, options), 2)
+    kernel = _merge(kernel, kernel_axis, 0)
+    return _fold(image, image_axis, 0, lambda folded: _bind(folded, kernel, options), 0)
+
+
+def _bind(image, kernel, options):
+    return _correlate_p.bind(image, kernel, **options)
+
+
+def _fold(array, axis, into, compute, out_axis):
+    """Merge a batch axis into another one, compute, and take it out of the result."""
+    result = compute(_merge(array, axis, into))
+    size, both = array.shape[axis], result.shape[out_axis]
+    rest = both // size if size else 0
+    shape = (*result.shape[:out_axis], size, rest, *result.shape[out_axis + 1 :])
+    return result.reshape(shape), out_axis
+
+
+def _merge(array, axis, into):
+    array = jnp.moveaxis(array, axis, into)
+    merged = array.shape[into] * array.shape[into + 1]
+    return array.reshape(*array.shape[:into], merged, *array.shape[into + 2 :])
+
+
+_correlate_p = Primitive("corr2d")
+_correlate_p.def_impl(
+    functools.partial(jax.jit, static_argnames=("stride", "dilation", "pads", "algorithm"))(
+        lambda image, kernel, **options: _correlate_p.bind(image, kernel, **options)
+    )
+)
+_correlate_p.def_abstract_eval(_abstract)
+ad.defbilinear(_correlate_p, _transpose_image, _transpose_kernel)
+batching.primitive_batchers[_correlate_p] = _batch
+for _platform in ("cpu", "default"):
+    mlir.register_lowering(
+        _correlate_p,
+        mlir.lower_fun(functools.partial(_lowered, platform=_platform), multiple_results=False),
+        platform=None if _platform == "default" else _platform,
+    )

@@ -1,0 +1,264 @@
+"""Break the package in one place at a time, and see that a test fails: `python tests/mutations.py`.
+
+Works on a copy. Prints which test noticed each change; exits with 1 if a change went unnoticed,
+or if the text that it replaces is not in the sources exactly once. Arguments choose mutations
+by parts of their names.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[1]
+COPIED = ("conv_jax", "tests", "pyproject.toml")
+
+
+class Mutation(NamedTuple):
+    """One replacement in one file of the package, and the tests that should fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]  # arguments of pytest
+
+
+ALGORITHMS = "tests/test_algorithms.py"
+CORRELATION = "tests/test_correlation.py"
+PADDING = "tests/test_padding.py"
+PRIMITIVE = "tests/test_primitive.py"
+SEPARABLE = "tests/test_separable.py"
+
+MUTATIONS = (
+    Mutation(
+        "shifted: offset by the wrong row",
+        "algorithms/shifted.py",
+        "_shift(padded, c, a * dilation[0]",
+        "_shift(padded, c, (kernel.shape[-2] - 1 - a) * dilation[0]",
+        (ALGORITHMS, "-k", "shifted"),
+    ),
+    Mutation(
+        "shifted: weights of the second row of a pair not moved",
+        "algorithms/shifted.py",
+        "weights, c, a - 1, b)",
+        "weights, c, min(a, height - 1), b)",
+        ("tests/test_shifted.py",),
+    ),
+    Mutation(
+        "shifted: last of an odd number of rows",
+        "algorithms/shifted.py",
+        "padded[..., size[0] - 1 :, :]",
+        "padded[..., size[0] - 2 : -1, :]",
+        ("tests/test_shifted.py",),
+    ),
+    Mutation(
+        "shifted: NaN in one kernel spoils all",
+        "algorithms/shifted.py",
+        ".all(), nans, compute)",
+        ".any(), nans, compute)",
+        (ALGORITHMS, "-k", "weight and shifted"),
+    ),
+    Mutation(
+        "direct: dilation transposed",
+        "algorithms/direct.py",
+        "rhs_dilation=dilation,",
+        "rhs_dilation=dilation[::-1],",
+        (ALGORITHMS, "-k", "direct"),
+    ),
+    Mutation(
+        "fft: product without the conjugate",
+        "algorithms/fft.py",
+        "kernel.conj()[:, None]",
+        "kernel[:, None]",
+        (ALGORITHMS, "-k", "fft"),
+    ),
+    Mutation(
+        "fft: complex kernel conjugated",
+        "algorithms/fft.py",
+        "jnp.fft.fft2(kernel.conj(), lengths)",
+        "jnp.fft.fft2(kernel, lengths)",
+        (ALGORITHMS, "-k", "fft"),
+    ),
+    Mutation(
+        "fft: crop at the wrong end",
+        "algorithms/fft.py",
+        "irfft2(product, lengths)[..., : size[0]",
+        "irfft2(product, lengths)[..., -size[0] :",
+        (ALGORITHMS, "-k", "fft"),
+    ),
+    Mutation(
+        "fft: length that wraps around",
+        "algorithms/fft.py",
+        "fast_length(image.shape[-2]), ",
+        "fast_length(image.shape[-2] - 1 or 1), ",
+        ("tests/test_fft.py",),
+    ),
+    Mutation(
+        "fft: strips one row too far apart",
+        "algorithms/fft.py",
+        "rows - kernel_height + 1",
+        "rows - kernel_height + 2",
+        ("tests/test_fft.py", "-k", "strips"),
+    ),
+    Mutation(
+        "matmul: tile offset",
+        "algorithms/matmul.py",
+        "by_column[..., u : u + TILE",
+        "by_column[..., height - 1 - u : height - 1 - u + TILE",
+        ("tests/test_matmul.py",),
+    ),
+    Mutation(
+        "matmul: dilation of the windows",
+        "algorithms/matmul.py",
+        "a * dilation[0], size[0]",
+        "a * dilation[1], size[0]",
+        (ALGORITHMS, "-k", "matmul"),
+    ),
+    Mutation(
+        "separable: stride of the second pass",
+        "algorithms/separable.py",
+        "stride=(1, stride[1])",
+        "stride=(1, stride[0])",
+        (SEPARABLE,),
+    ),
+    Mutation(
+        "separable: absolute threshold of the rank",
+        "algorithms/separable.py",
+        ".eps) * scales[0]",
+        ".eps)",
+        (SEPARABLE, "-k", "rank"),
+    ),
+    Mutation(
+        "separable: no threshold of the rank",
+        "algorithms/separable.py",
+        "(scales > threshold)",
+        "(scales > 0)",
+        (SEPARABLE, "-k", "rank"),
+    ),
+    Mutation(
+        "separable: everything of rank 1",
+        "algorithms/separable.py",
+        "int((scales > threshold).sum())",
+        "1",
+        (SEPARABLE, "-k", "rank"),
+    ),
+    Mutation(
+        "image gradient: kernel not flipped",
+        "primitive.py",
+        "jnp.flip(kernel, (-2, -1)).swapaxes(1, 2)",
+        "kernel.swapaxes(1, 2)",
+        (PRIMITIVE,),
+    ),
+    Mutation(
+        "kernel gradient: channels and kernels not swapped",
+        "primitive.py",
+        "cotangent.swapaxes(1, 2),",
+        "cotangent,",
+        (PRIMITIVE, "-k", "channels or nest"),
+    ),
+    Mutation(
+        "kernel gradient: stride and dilation not exchanged",
+        "primitive.py",
+        "stride=dilation,\n        dilation=stride,",
+        "stride=stride,\n        dilation=dilation,",
+        (PRIMITIVE,),
+    ),
+    Mutation(
+        "batches: axes taken apart in the wrong order",
+        "primitive.py",
+        "size, rest, *result",
+        "rest, size, *result",
+        (PRIMITIVE, "-k", "vmap"),
+    ),
+    Mutation(
+        "padding: reflect and symmetric exchanged",
+        "padding.py",
+        "mode=boundary)",
+        'mode={"reflect": "symmetric", "symmetric": "reflect"}.get(boundary, boundary))',
+        (PADDING,),
+    ),
+    Mutation(
+        "padding: same before and after exchanged",
+        "padding.py",
+        '"same": lambda extent: ((extent - 1) // 2, extent // 2)',
+        '"same": lambda extent: (extent // 2, (extent - 1) // 2)',
+        (PADDING,),
+    ),
+    Mutation(
+        "dtypes: narrow floats summed in their own type",
+        "dtypes.py",
+        "_kind(dtype) == 1 and dtype.itemsize < 4",
+        "False",
+        ("tests/test_correlation_dtypes.py", "-k", "sums or narrow"),
+    ),
+    Mutation(
+        "conv2d: kernel not flipped",
+        "correlation.py",
+        "_as_kernel(kernel, flip=True)",
+        "_as_kernel(kernel)",
+        (CORRELATION, "-k", "conv2d"),
+    ),
+)
+
+
+def occurrences(mutation: Mutation, root: pathlib.Path = ROOT) -> int:
+    """Return how often the text to replace is in its file."""
+    return (root / "conv_jax" / mutation.file).read_text().count(mutation.old)
+
+
+def verdict(mutation: Mutation, root: pathlib.Path) -> str:
+    """Return the first test that fails with the mutation, or why there is none."""
+    path = root / "conv_jax" / mutation.file
+    source = path.read_text()
+    if occurrences(mutation, root) != 1:
+        return f"PATTERN FOUND {occurrences(mutation, root)} TIMES in {mutation.file}"
+    path.write_text(source.replace(mutation.old, mutation.new))
+    try:
+        finished = _pytest(mutation.tests, root)
+    finally:
+        path.write_text(source)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S.*?)(?: - |$)", finished.stdout, re.MULTILINE)
+    if finished.returncode == 1 and failed:
+        return f"caught by {failed[1]}"
+    if finished.returncode == 0:
+        return "SURVIVED"
+    return f"TESTS DID NOT RUN\n{finished.stdout[-2000:]}{finished.stderr[-2000:]}"
+
+
+def main(names: list[str]) -> int:
+    """Print a line for each mutation; return the exit status."""
+    chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
+    unnoticed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name in COPIED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, root / name)
+        for mutation in chosen:
+            result = verdict(mutation, root)
+            unnoticed += not result.startswith("caught")
+            print(f"{mutation.name}: {result}", flush=True)
+    print(f"{len(chosen) - unnoticed} of {len(chosen)} mutations were caught")
+    return int(unnoticed > 0)
+
+
+def _pytest(arguments: tuple[str, ...], root: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *arguments],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
