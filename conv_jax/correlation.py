@@ -221,7 +221,11 @@ def _in_one_form(
     if algorithm == "auto":
         kernel_shape = (kernel.shape[0], kernel.shape[1])
         platform = jax.default_backend()
-        one_pass = not separable_pays(image_shape, kernel_shape, platform=platform, **options)
+        # Factors that have to be found are rounded, and take time to find.
+        least_gain = 0.0 if isinstance(kernel, Factors) else 2e-4
+        one_pass = not separable_pays(
+            image_shape, kernel_shape, platform=platform, least_gain=least_gain, **options
+        )
     if isinstance(kernel, Factors):
         return kernel.product(options["dtype"]) if one_pass else kernel
     factors = None if one_pass else factorize(kernel, options["dtype"])

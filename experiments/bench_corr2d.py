@@ -106,7 +106,7 @@ def run(task: Task, record: Record, console: Console) -> None:
     with progress(console, label="cell", num_steps=len(task.cells)) as report:
         for (n, batch), cells in itertools.groupby(task.cells, lambda c: (c.n, c.batch)):
             for row in _measure_images(task, n, batch, list(cells), past, limits):
-                record.log({"kind": "cell", **row})
+                record.log(row)
                 past.cells.append(row)
                 report(len(past.cells), _line(row))
     summary = bench_summary.summarize(past.cells, bandwidths=limits["copy"])
