@@ -217,18 +217,25 @@ def _in_one_form(
     **options: Any,
 ) -> Shaped[Array, "kH kW"] | Factors:
     """Return the kernel as the algorithm wants it: a matrix, or factors."""
-    one_pass = algorithm not in ("auto", "separable")
-    if algorithm == "auto":
-        kernel_shape = (kernel.shape[0], kernel.shape[1])
-        platform = jax.default_backend()
-        # Factors that have to be found are rounded, and take time to find.
-        least_gain = 0.0 if isinstance(kernel, Factors) else 2e-4
-        one_pass = not separable_pays(
-            image_shape, kernel_shape, platform=platform, least_gain=least_gain, **options
+
+    def pays(rank: int = 1) -> bool:
+        if algorithm != "auto":
+            return algorithm == "separable"
+        return separable_pays(
+            image_shape,
+            (kernel.shape[0], kernel.shape[1]),
+            platform=jax.default_backend(),
+            rank=rank,
+            # Factors that have to be found are rounded, and take time to find.
+            least_gain=0.0 if isinstance(kernel, Factors) else 2e-4,
+            **options,
         )
+
     if isinstance(kernel, Factors):
-        return kernel.product(options["dtype"]) if one_pass else kernel
-    factors = None if one_pass else factorize(kernel, options["dtype"])
+        return kernel if pays() else kernel.product(options["dtype"])
+    factors = factorize(kernel, options["dtype"]) if pays() else None
+    if factors is not None and not pays(rank=len(factors.rows)):
+        return kernel
     if factors is None and algorithm == "separable":
         raise ValueError(
             "kernel: expected (column, row), or known floats of rank 1 or 2, for algorithm "

@@ -358,7 +358,8 @@ def ratio_maps(
     """
     across = min(2, len(panels))
     down = -(-len(panels) // across)
-    size = (1.6 + across * (0.8 + 0.52 * len(columns)), 1.3 + down * (1.0 + 0.42 * len(rows)))
+    panel = max(3.6, 0.8 + 0.52 * len(columns)), max(2.2, 1.0 + 0.42 * len(rows))
+    size = (1.6 + across * panel[0], 1.3 + down * panel[1])
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False)
     finite = [v for values in panels.values() for v in values[np.isfinite(values)]]

@@ -1,6 +1,7 @@
 """The command line: python -m experiments run CONFIG, list, schema."""
 
 import argparse
+import importlib
 import os
 import sys
 import tomllib
@@ -52,14 +53,9 @@ def run(options: argparse.Namespace) -> int:
     config = configs.load(options.config, options.overrides)
     # After the config is known to be right: JAX takes a second to import.
     from conv_jax.divergence import DivergedError
-    from experiments import bench_corr2d, learn_kernel, lenet5
     from experiments.record import FolderError, Record, default_folder
 
-    experiment = {
-        "bench_corr2d": bench_corr2d,
-        "learn_kernel": learn_kernel,
-        "lenet5": lenet5,
-    }[config.experiment]
+    experiment = importlib.import_module(f"experiments.{config.experiment}")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
         task = experiment.prepare(config)

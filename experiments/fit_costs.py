@@ -1,6 +1,6 @@
 """Fit the cost model of "auto" to a benchmark: `python -m experiments.fit_costs RESULT.json`.
 
-Prints the table for `conv_jax/algorithms/choose.py`, and how well "auto" would have chosen with it.
+Prints the table for `conv_jax/algorithms/choose.py`, and how far its predictions are off.
 """
 
 import json
@@ -66,4 +66,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m experiments.fit_costs RESULT.json")
+    main(sys.argv[1])

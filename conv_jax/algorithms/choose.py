@@ -104,6 +104,7 @@ def separable_pays(
     dilation: Pair,
     pads: Pads,
     platform: str,
+    rank: int = 1,
     least_gain: float = 0.0,
 ) -> bool:
     """Tell whether two passes, over rows and over columns, are predicted to beat one.
@@ -116,6 +117,7 @@ def separable_pays(
       dilation: distance between kernel elements.
       pads: zeros around the image.
       platform: as for `choose`.
+      rank: number of outer products in the kernel.
       least_gain: seconds by which they must.
     """
     options = {"dtype": dtype, "platform": platform}
@@ -124,7 +126,7 @@ def separable_pays(
         image, (1, 1, 1, *kernel_shape), stride=stride, dilation=dilation, pads=pads, **options
     )
     two_passes = predict_separable(
-        image, kernel_shape, stride=stride, dilation=dilation, pads=pads, **options
+        image, kernel_shape, stride=stride, dilation=dilation, pads=pads, rank=rank, **options
     )
     return two_passes + least_gain < min(one_pass.values())
 
@@ -136,19 +138,20 @@ def predict_separable(
     stride: Pair,
     dilation: Pair,
     pads: Pads,
+    rank: int = 1,
     **options: Any,
 ) -> float:
     """Return the predicted seconds of a pass over rows and one over columns."""
     of_rows = {"stride": (1, stride[1]), "dilation": (1, dilation[1])}
     rows = predict(
-        image_shape, (1, 1, 1, 1, kernel_shape[1]), pads=((0, 0), pads[1]), **of_rows, **options
+        image_shape, (1, rank, 1, 1, kernel_shape[1]), pads=((0, 0), pads[1]), **of_rows, **options
     )
     _, width = padding.output_shape(
         image_shape, (1, kernel_shape[1]), padding=((0, 0), pads[1]), **of_rows
     )
     columns = predict(
-        (*image_shape[:-1], width),
-        (1, 1, 1, kernel_shape[0], 1),
+        (*image_shape[:2], rank, image_shape[-2], width),
+        (1, 1, rank, kernel_shape[0], 1),
         stride=(stride[0], 1),
         dilation=(dilation[0], 1),
         pads=(pads[0], (0, 0)),

@@ -74,10 +74,9 @@ def _by_tiles(
 ) -> Num[Array, "G N O H_out W_out"]:
     """Correlate with a kernel that is larger than the result.
 
-    For a tile of T kernel rows and one column offset b, entry (u, t) of the product of U =
-    T + H_out - 1 image
-    rows u and kernel rows t is what kernel row t adds to output (u - t, b): the sums lie on
-    diagonals.
+    For a tile of T kernel rows t, the U = T + H_out - 1 image rows u that they meet and one
+    column offset b, entry (u, t) of the product is what kernel row t adds to output (u - t, b):
+    the sums lie on diagonals.
     """
     kernel_height, kernel_width = kernel.shape[-2:]
     height, width = image.shape[-2] - kernel_height + 1, image.shape[-1] - kernel_width + 1

@@ -122,7 +122,7 @@ def test_same_padding_is_right_too(tmp_path):
 @pytest.mark.parametrize("name", ["cv2.filter2D", "cv2.sepFilter2D"])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_opencv_is_right(tmp_path, name, padding):
-    pytest.importorskip("cv2")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'bench' alone")
     overrides = [f"grid.contestants=['{name}']", f"grid.padding={padding}"]
     run(tmp_path / "run", *overrides, "grid.quantities=['value']")
 
@@ -130,7 +130,7 @@ def test_opencv_is_right(tmp_path, name, padding):
 @pytest.mark.parametrize("name", ["torch.conv2d", "torch.separable"])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_torch_is_right(tmp_path, name, padding):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch comes with the extra 'bench' alone")
     overrides = [f"grid.contestants=['{name}']", f"grid.padding={padding}"]
     run(tmp_path / "run", *overrides, "grid.kernels=['5x3']")
 
