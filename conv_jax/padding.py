@@ -171,6 +171,15 @@ def dilate(image: Shaped[Array, "*batch H W"], amount: Pair) -> Shaped[Array, "*
     return lax.pad(image, zero, (*none, (0, 0, amount[0] - 1), (0, 0, amount[1] - 1)))
 
 
+def upsample(array: Shaped[Array, "*axes"], factor: int, *, axis: int) -> Shaped[Array, "*up"]:
+    """Insert `factor` - 1 zeros behind every element of one axis, the last one too."""
+    if factor == 1:
+        return array
+    config = [(0, 0, 0)] * array.ndim
+    config[axis] = (0, factor - 1, factor - 1)
+    return lax.pad(array, jnp.zeros((), array.dtype), config)
+
+
 def is_literal_zero(fill_value: Any) -> bool:
     """Tell whether this is the number 0 itself, known without looking into an array."""
     return isinstance(fill_value, int | float | np.number) and bool(fill_value == 0)

@@ -17,7 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Num
 
-from conv_jax import padding
+from conv_jax import padding, sharding
 from conv_jax.algorithms import ALGORITHMS, ON_CPU
 from conv_jax.algorithms.choose import choose
 from conv_jax.padding import Pads, Pair
@@ -31,6 +31,7 @@ def correlate(
     dilation: Pair,
     pads: Pads,
     algorithm: str,
+    image_dilation: Pair = (1, 1),
 ) -> Num[Array, "G N O H_out W_out"]:
     """Correlate every image with every kernel of its group, summing over channels.
 
@@ -39,16 +40,66 @@ def correlate(
       kernel: [G, O, C, kH, kW], of the same.
       stride: rows and columns moved per output.
       dilation: distance between kernel elements.
-      pads: zeros around the image; negative ones cut it.
+      pads: zeros around the image once dilated; negative ones cut it.
       algorithm: a name in `ALGORITHMS`, or "auto": chosen when the program is lowered.
+      image_dilation: zeros behind every pixel, the last too, and one more: for gradients.
 
     Returns:
       [G, N, O, H', W'].
     """
-    image, pads = _cut(image, pads)
+    image, kernel = _varying_alike(image, kernel)
     return _correlate_p.bind(
-        image, kernel, stride=stride, dilation=dilation, pads=pads, algorithm=algorithm
+        image,
+        kernel,
+        stride=stride,
+        dilation=dilation,
+        image_dilation=image_dilation,
+        pads=pads,
+        algorithm=algorithm,
     )
+
+
+def _varying_alike(*arrays: Array) -> list[Array]:
+    """Inside shard_map, mark what is the same on all devices as different, where another is."""
+    varying = [frozenset(jax.typeof(array).manual_axis_type.varying) for array in arrays]
+    missing = [tuple(frozenset().union(*varying) - names) for names in varying]
+    return [
+        lax.pcast(array, names, to="varying") if names else array
+        for array, names in zip(arrays, missing, strict=True)
+    ]
+
+
+def _output_size(image, kernel, *, stride, dilation, image_dilation, pads):
+    extent = padding.kernel_extent(kernel.shape[-2:], dilation)
+    return tuple(
+        (size * factor + sum(pad) - e) // s + 1
+        for size, factor, pad, e, s in zip(
+            image.shape[-2:], image_dilation, pads, extent, stride, strict=True
+        )
+    )
+
+
+def _abstract(image, kernel, *, algorithm, **options):
+    del algorithm
+    shape = (*image.shape[:2], kernel.shape[1], *_output_size(image, kernel, **options))
+    return image.update(shape=shape, sharding=sharding.of_output(image, kernel, shape))
+
+
+def _compute(image, kernel, *, algorithm, platform, image_dilation, pads, **options):
+    """Compute by the algorithm chosen for a platform: this is what XLA gets to see."""
+    for axis, factor in zip((-2, -1), image_dilation, strict=True):
+        image = padding.upsample(image, factor, axis=axis)
+    image, pads = _cut(image, pads)
+    options["pads"] = pads
+    if 0 in (*image.shape[:3], *kernel.shape[:2]):
+        size = _output_size(image, kernel, image_dilation=(1, 1), **options)
+        return jnp.zeros((*image.shape[:2], kernel.shape[1], *size), image.dtype)
+    if algorithm == "auto":
+        algorithm = choose(
+            image.shape, kernel.shape, dtype=image.dtype, platform=platform, **options
+        )
+    implementations = ALGORITHMS | ON_CPU if platform == "cpu" else ALGORITHMS
+    return implementations[algorithm](image, kernel, **options)
 
 
 def _cut(image: Array, pads: Pads) -> tuple[Array, Pads]:
@@ -63,70 +114,52 @@ def _cut(image: Array, pads: Pads) -> tuple[Array, Pads]:
     return image, (rest[0], rest[1])
 
 
-def _size(image, kernel, *, stride, dilation, pads):
-    return padding.output_shape(
-        image.shape, kernel.shape[-2:], stride=stride, dilation=dilation, padding=pads
-    )
-
-
-def _abstract(image, kernel, *, algorithm, **options):
-    del algorithm
-    size = _size(image, kernel, **options)
-    return image.update(shape=(*image.shape[:2], kernel.shape[1], *size))
-
-
-def _lowered(image, kernel, *, algorithm, platform, **options):
-    """Compute by the algorithm chosen for a platform: this is what XLA gets to see."""
-    if 0 in (*image.shape[:3], *kernel.shape[:2]):
-        size = _size(image, kernel, **options)
-        return jnp.zeros((*image.shape[:2], kernel.shape[1], *size), image.dtype)
-    if algorithm == "auto":
-        algorithm = choose(
-            image.shape, kernel.shape, dtype=image.dtype, platform=platform, **options
-        )
-    implementations = ALGORITHMS | ON_CPU if platform == "cpu" else ALGORITHMS
-    return implementations[algorithm](image, kernel, **options)
-
-
-def _transpose_image(cotangent, image, kernel, *, stride, dilation, pads, algorithm):
+def _transpose_image(
+    cotangent, image, kernel, *, stride, dilation, image_dilation, pads, algorithm
+):
     """Spread each output over its window: a full correlation with the flipped kernel."""
-    spread = padding.dilate(cotangent, stride)
-    extent = padding.kernel_extent(kernel.shape[-2:], dilation)
-    before = [e - 1 - pad[0] for e, pad in zip(extent, pads, strict=True)]
+    size, reach = image.aval.shape[-2:], padding.kernel_extent(kernel.shape[-2:], dilation)
+    before = [e - 1 - pad[0] for e, pad in zip(reach, pads, strict=True)]
     after = [
-        size + e - 1 - around - width
-        for size, e, around, width in zip(
-            image.aval.shape[-2:], extent, before, spread.shape[-2:], strict=True
-        )
+        (size[i] - 1) * image_dilation[i]
+        + reach[i]
+        - cotangent.shape[i - 2] * stride[i]
+        - before[i]
+        for i in (0, 1)
     ]
-    return correlate(
-        spread,
+    gradient = correlate(
+        cotangent,
         jnp.flip(kernel, (-2, -1)).swapaxes(1, 2),
-        stride=(1, 1),
+        stride=image_dilation,
         dilation=dilation,
+        image_dilation=stride,
         pads=((before[0], after[0]), (before[1], after[1])),
         algorithm=algorithm,
     )
+    return sharding.like(image.aval, gradient)
 
 
-def _transpose_kernel(cotangent, image, kernel, *, stride, dilation, pads, algorithm):
+def _transpose_kernel(
+    cotangent, image, kernel, *, stride, dilation, image_dilation, pads, algorithm
+):
     """Correlate the images with the cotangents, stride and dilation exchanged."""
-    extent = padding.kernel_extent(kernel.aval.shape[-2:], dilation)
+    reach = padding.kernel_extent(kernel.aval.shape[-2:], dilation)
     spread = padding.kernel_extent(cotangent.shape[-2:], stride)
     after = [
-        e + s - 1 - pad[0] - size
-        for e, s, pad, size in zip(extent, spread, pads, image.shape[-2:], strict=True)
+        reach[i] + spread[i] - 1 - pads[i][0] - image.shape[i - 2] * image_dilation[i]
+        for i in (0, 1)
     ]
-    sums = correlate(
+    gradient = correlate(
         image.swapaxes(1, 2),
         cotangent.swapaxes(1, 2),
         stride=dilation,
         dilation=stride,
+        image_dilation=image_dilation,
         pads=((pads[0][0], after[0]), (pads[1][0], after[1])),
         # One term for each output is too many for "shifted" to write out.
         algorithm="auto" if algorithm == "shifted" else algorithm,
     )
-    return sums.swapaxes(1, 2)
+    return sharding.like(kernel.aval, gradient.swapaxes(1, 2))
 
 
 def _batch(arrays, axes, **options):
@@ -141,7 +174,7 @@ def _batch(arrays, axes, **options):
 
 
 def _bind(image, kernel, options):
-    return _correlate_p.bind(image, kernel, **options)
+    return correlate(image, kernel, **options)
 
 
 def _fold(array, axis, into, compute, out_axis):
@@ -161,9 +194,9 @@ def _merge(array, axis, into):
 
 _correlate_p = Primitive("corr2d")
 _correlate_p.def_impl(
-    functools.partial(jax.jit, static_argnames=("stride", "dilation", "pads", "algorithm"))(
-        lambda image, kernel, **options: _correlate_p.bind(image, kernel, **options)
-    )
+    functools.partial(
+        jax.jit, static_argnames=("stride", "dilation", "image_dilation", "pads", "algorithm")
+    )(_correlate_p.bind)
 )
 _correlate_p.def_abstract_eval(_abstract)
 ad.defbilinear(_correlate_p, _transpose_image, _transpose_kernel)
@@ -171,6 +204,6 @@ batching.primitive_batchers[_correlate_p] = _batch
 for _platform in ("cpu", "default"):
     mlir.register_lowering(
         _correlate_p,
-        mlir.lower_fun(functools.partial(_lowered, platform=_platform), multiple_results=False),
+        functools.partial(sharding.lower, compute=_compute, platform=_platform),
         platform=None if _platform == "default" else _platform,
     )

@@ -66,6 +66,7 @@ class Ready(NamedTuple):
     call: Callable[[], Any]  # computes, and returns when the result is there
     arrays: Callable[[Any], Arrays]  # the result as NumPy's, for the check
     compile_seconds: float | None = None  # if it compiled anything
+    program: Any = None  # what it runs, where another contestant may run the same
 
 
 def normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:

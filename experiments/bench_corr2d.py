@@ -109,7 +109,7 @@ def run(task: Task, record: Record, console: Console) -> None:
                 record.log(row)
                 past.cells.append(row)
                 report(len(past.cells), _line(row))
-    summary = bench_summary.summarize(past.cells, bandwidths=limits["copy"])
+    summary = bench_summary.summarize(past.cells, copies=limits["copy"])
     record.report({"summary": summary})
     tables = bench_summary.tables(past.cells)
     (record.folder / "table.md").write_text(f"# 2-D correlation\n\n{tables}", encoding="utf-8")
@@ -127,8 +127,7 @@ def _measure_images(
     images = bench_cells.normal(config.seed, shape)
     has_gradients = any(cell.quantity == "gradient" for cell in cells)
     noise = bench_cells.normal(config.seed + 1, shape) if has_gradients else None
-    bandwidth = bench_timing.copy_bandwidth(images, pace=task.pace)
-    limits["copy"].append({"n": n, "batch": batch, "bytes_per_second": bandwidth})
+    limits["copy"].append({"n": n, "batch": batch, **bench_timing.copy(images, pace=task.pace)})
     images_on_device = on_device(images)
     for _, same_shapes in itertools.groupby(cells, lambda c: (c.quantity, c.kernel)):
         programs: dict[Any, Any] = {}
@@ -142,11 +141,15 @@ def _measure_images(
 
 
 def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
-    """Check and time the contestants of one cell; one call of each tells if it is too slow."""
+    """Check and time the contestants of one cell; one call of each tells if it is too slow.
+
+    Those that run the same compiled program are timed once, under the first one's name.
+    """
     cell, limit = case.cell, task.config.clock.limit
     right = bench_cells.truth(case) if cell.n <= task.config.grid.check_up_to else None
     times: dict[str, dict[str, Any]] = {}
     calls: dict[str, bench_timing.Call] = {}
+    first_with: dict[int, str] = {}  # by program
     for name, contestant in task.contestants.items():
         if not contestant.takes_part(cell):
             continue
@@ -157,6 +160,11 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
         ready = contestant.make(case)
         if ready is None:
             continue
+        if ready.program is not None:
+            twin = first_with.setdefault(id(ready.program), name)
+            if twin != name:
+                times[name] = {"same_program": twin}
+                continue
         first, result = bench_timing.time_once(ready.call)
         if right is not None:
             bench_cells.check(name, cell, ready.arrays(result), right)
@@ -172,6 +180,7 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
     for name, samples in turns.items():
         times[name] |= bench_timing.statistics(samples)
     for name in times:
+        times[name] |= times.get(times[name].get("same_program"), {})
         if "median" in times[name]:
             past.seconds[name, cell.kind, cell.quantity].append((cell, times[name]["median"]))
     return times

@@ -88,8 +88,12 @@ def predict(past: Sequence[tuple[Cell, float]], cell: Cell, *, growth: str) -> f
     return seconds * _work(cell, growth) / _work(last, growth)
 
 
-def copy_bandwidth(images: Float[np.ndarray, "B n n"], *, pace: Pace) -> float:
-    """Return the bytes a second at which images are read and written, by XLA or by NumPy."""
+def copy(images: Float[np.ndarray, "B n n"], *, pace: Pace) -> dict[str, float]:
+    """Time x + 1 by XLA, the least that any compiled program takes, and NumPy's copy.
+
+    Returns:
+      The seconds of x + 1, and the bytes read and written a second by the faster of the two.
+    """
     device, buffer = jnp.asarray(images), np.zeros_like(images)
     increment = jax.jit(lambda x: x + 1)
     increment(device)
@@ -98,7 +102,11 @@ def copy_bandwidth(images: Float[np.ndarray, "B n n"], *, pace: Pace) -> float:
         "numpy": lambda: np.copyto(buffer, images),
     }
     turns = time_in_turns(calls, pace=pace, seed=0)
-    return 2 * images.nbytes / min(map(np.median, turns.values()))
+    medians = {name: float(np.median(samples)) for name, samples in turns.items()}
+    return {
+        "increment_seconds": medians["jax"],
+        "bytes_per_second": 2 * images.nbytes / min(medians.values()),
+    }
 
 
 def matmul_rate(*, pace: Pace) -> float:

@@ -140,6 +140,7 @@ def _compiled(name: str, correlate: Callable[..., Any], kernel: Any, case: Case)
         lambda: jax.block_until_ready(program(*arguments)),
         functools.partial(_arrays, case),
         seconds,
+        program,
     )
 
 

@@ -5,8 +5,9 @@ Prints the table for `conv_jax/algorithms/choose.py`, and how far its prediction
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -14,41 +15,69 @@ from scipy.optimize import nnls
 from conv_jax.algorithms import choose
 from conv_jax.algorithms.choose import Cost, Count
 
-ALGORITHMS = ("direct", "shifted", "fft", "matmul")
+PLAIN = {"stride": (1, 1), "dilation": (1, 1), "real_on_cpu": True}
 
 
-def samples(cells: list[dict[str, Any]]) -> dict[str, list[tuple[Count, float]]]:
-    """Return what was done and how long it took, by way, for cells of values and random kernels."""
-    found: dict[str, list[tuple[Count, float]]] = {way: [] for way in choose.CPU}
+class Sample(NamedTuple):
+    """How long some correlations took together, all computed one way."""
+
+    calls: int
+    pixels: float
+    work: float
+    seconds: float
+
+
+def samples(cells: list[dict[str, Any]]) -> dict[str, list[Sample]]:
+    """Return samples by way, from the cells of random kernels."""
+    found: dict[str, list[Sample]] = {way: [] for way in choose.CPU}
     for cell in cells:
-        if cell["quantity"] != "value" or cell["kind"] != "random":
+        if cell["kind"] != "random":
             continue
-        for name, done in _counts(cell).items():
-            seconds = cell["times"].get(name, {}).get("median")
-            if seconds is not None:
-                found[done.way].append((done, seconds))
+        parts = [_value(cell)] if cell["quantity"] == "value" else _gradients(cell)
+        for name, times in cell["times"].items():
+            counts = [part[name] for part in parts if name in part]
+            ways = {done.way for done in counts}
+            # The kernel's gradient by "shifted" is by "auto".
+            if "median" not in times or len(ways) != 1 or len(counts) != len(parts):
+                continue
+            if name == "shifted" and len(parts) > 1:
+                continue
+            pixels, work = sum(done.pixels for done in counts), sum(done.work for done in counts)
+            found[ways.pop()].append(Sample(len(parts), pixels, work, times["median"]))
     return found
 
 
-def fit(measured: list[tuple[Count, float]]) -> Cost:
+def fit(measured: list[Sample]) -> Cost:
     """Return the non-negative costs of least squared relative error, in nanoseconds."""
-    seconds = np.array([seconds for _, seconds in measured])
-    features = np.array([[1.0, done.pixels, done.work] for done, _ in measured])
+    seconds = np.array([sample.seconds for sample in measured])
+    features = np.array([sample[:3] for sample in measured], float)
     scale = features.max(axis=0)
     solution, _ = nnls(features / scale / seconds[:, None], np.ones(len(measured)))
     return Cost(*(1e9 * solution / scale))
 
 
-def _counts(cell: dict[str, Any]) -> dict[str, Count]:
+def errors(cost: Cost, measured: Iterable[Sample]) -> np.ndarray:
+    """Return the factors by which predictions are off, their logarithms' absolute values."""
+    predicted = [1e-9 * np.dot(cost, sample[:3]) for sample in measured]
+    return abs(np.log(predicted) - np.log([sample.seconds for sample in measured]))
+
+
+def _value(cell: dict[str, Any]) -> dict[str, Count]:
     height, width = map(int, cell["kernel"].split("x"))
-    return choose.count(
-        (1, cell["batch"], 1, cell["n"], cell["n"]),
-        (1, 1, 1, height, width),
-        stride=(1, 1),
-        dilation=(1, 1),
-        pads=((0, 0), (0, 0)),
-        pairs=True,
-    )
+    image, kernel = (1, cell["batch"], 1, cell["n"], cell["n"]), (1, 1, 1, height, width)
+    return choose.count(image, kernel, pads=((0, 0), (0, 0)), **PLAIN)
+
+
+def _gradients(cell: dict[str, Any]) -> list[dict[str, Count]]:
+    """Return what the image's and the kernel's gradient take; the second sums over a batch."""
+    height, width = map(int, cell["kernel"].split("x"))
+    n, batch = cell["n"], cell["batch"]
+    size = (n - height + 1, n - width + 1)
+    full = ((height - 1, height - 1), (width - 1, width - 1))
+    return [
+        choose.count((1, batch, 1, *size), (1, 1, 1, height, width), pads=full, **PLAIN),
+        choose.count((1, 1, batch, n, n), (1, 1, batch, *size), pads=((0, 0), (0, 0)), **PLAIN),
+    ]
 
 
 def main(path: str) -> None:
@@ -59,10 +88,9 @@ def main(path: str) -> None:
             print(f"    # {way!r}: kept, {len(measured)} samples are too few")
             continue
         cost = fit(measured)
-        predicted = [cost.call + cost.pixel * d.pixels + cost.work * d.work for d, _ in measured]
-        errors = np.abs(np.log(np.array(predicted) * 1e-9 / [s for _, s in measured]))
         numbers = ", ".join(f"{number:.3g}" for number in cost)
-        print(f'    "{way}": Cost({numbers}),  # off by {np.expm1(np.median(errors)):.0%}')
+        off = np.expm1(np.median(errors(cost, measured)))
+        print(f'    "{way}": Cost({numbers}),  # off by {off:.0%}')
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ MUTATIONS = (
     Mutation(
         "shifted: weights of the second row of a pair not moved",
         "algorithms/shifted.py",
-        "weights, c, a - 1, b)",
-        "weights, c, min(a, height - 1), b)",
+        "weights[c, a - 1, b]",
+        "weights[c, min(a, height - 1), b]",
         ("tests/test_shifted.py",),
     ),
     Mutation(
@@ -57,8 +57,8 @@ MUTATIONS = (
         ("tests/test_shifted.py",),
     ),
     Mutation(
-        "shifted: NaN in one kernel spoils all",
-        "algorithms/shifted.py",
+        "loops: NaN in one kernel spoils all",
+        "algorithms/loops.py",
         ".all(), nans, compute)",
         ".any(), nans, compute)",
         (ALGORITHMS, "-k", "weight and shifted"),
@@ -106,10 +106,38 @@ MUTATIONS = (
         ("tests/test_fft.py", "-k", "strips"),
     ),
     Mutation(
+        "fft of rows: product without the conjugate",
+        "algorithms/fft_rows.py",
+        "-(x * v)",
+        "x * v",
+        ("tests/test_fft_rows.py",),
+    ),
+    Mutation(
+        "fft of rows: tiles of a dilated kernel too near",
+        "algorithms/fft_rows.py",
+        "step=rows * dilation[0]",
+        "step=rows",
+        ("tests/test_fft_rows.py",),
+    ),
+    Mutation(
+        "sharding: the far rows of a neighbour",
+        "sharding.py",
+        "start = size - count if hop > 0 else 0",
+        "start = 0 if hop > 0 else size - count",
+        ("tests/test_sharding.py",),
+    ),
+    Mutation(
+        "sharding: rows beyond the image's end not zero",
+        "sharding.py",
+        "return jnp.where(inside, block, jnp.zeros((), block.dtype))",
+        "return block",
+        ("tests/test_sharding.py",),
+    ),
+    Mutation(
         "matmul: tile offset",
         "algorithms/matmul.py",
-        "by_column[..., u : u + TILE",
-        "by_column[..., height - 1 - u : height - 1 - u + TILE",
+        "height, width + 1)[..., :count]",
+        "height, width + 1)[..., 1 : count + 1]",
         ("tests/test_matmul.py",),
     ),
     Mutation(

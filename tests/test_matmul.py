@@ -29,11 +29,13 @@ def _assert_is_exact(size, kernel_size, **options):
     [
         *[(rows, (3, 2)) for rows in (1, TILE - 1, TILE, TILE + 1, 2 * TILE + 1)],
         (TILE + 1, (TILE + 1, 1)),
+        (TILE + 1, (2, TILE + 1)),
+        (TILE + 1, (1, 3)),
     ],
     ids=str,
 )
 def test_tiles_of_any_number_of_rows(rows, result):
-    width = 20  # of the kernel, so that it is larger than any of these results
+    width = 40  # of the kernel, so that it is larger than any of these results
     _assert_is_exact((rows + result[0] - 1, width + result[1] - 1), (rows, width))
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from jaxtyping import Array, Num
 
-from conv_jax.algorithms import direct, fft, matmul, reference, shifted
+from conv_jax.algorithms import direct, fft, fft_rows, matmul, reference, shifted
 from conv_jax.padding import Pads, Pair
 
 
@@ -35,4 +35,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "matmul": matmul.matmul,
     "reference": reference.reference,
 }
-ON_CPU: dict[str, Algorithm] = {"shifted": shifted.shifted_on_cpu}  # takes the place of the above
+ON_CPU: dict[str, Algorithm] = {  # these take the place of the above
+    "shifted": shifted.shifted_on_cpu,
+    "fft": fft_rows.fft_on_cpu,
+}

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from conv_jax import padding
+from conv_jax.algorithms import fft_rows
 from conv_jax.algorithms.fft import strip_height
 from conv_jax.algorithms.matmul import TILE
 from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
 
-MOST_TERMS = 256  # more terms than this "shifted" compiles too long
+MOST_TERMS = 144  # more terms than this "shifted" compiles for a second and more
 
 
 class Cost(NamedTuple):
@@ -33,15 +34,17 @@ class Count(NamedTuple):
     work: float
 
 
-# Fitted by `python -m experiments.fit_costs` to a benchmark of images from 256 to 1024 squared on
-# two cores of an AMD EPYC; tiles, and what a call costs but for "fft", by hand.
+# Fitted by `python -m experiments.fit_costs` to a benchmark of images from 256 to 2048 squared on
+# two cores of an AMD EPYC; "fft", both kinds of tiles, and the calls of sums and "direct" by hand.
 CPU = {
-    "direct": Cost(70e3, 17, 0.41),
-    "shifted": Cost(70e3, 0.16, 0.057),
-    "shifted in pairs": Cost(70e3, 0.58, 0.034),
+    "direct": Cost(70e3, 6.9, 0.52),
+    "shifted": Cost(70e3, 0.11, 0.025),
+    "shifted in pairs": Cost(150e3, 0.35, 0.029),
     "fft": Cost(540e3, 0, 0.22),
-    "matmul of windows": Cost(80e3, 0, 0.85),
-    "matmul of tiles": Cost(100e3, 0.4, 0.04),
+    "fft of rows": Cost(250e3, 2.6, 0.145),
+    "fft of tiles of rows": Cost(600e3, 2.6, 0.145),
+    "matmul of windows": Cost(70e3, 0.27, 0.033),
+    "matmul of tiles": Cost(100e3, 3.3, 0.08),
 }
 # Not fitted, for no GPU was at hand: ratios of the arithmetic and memory of a large one.
 ACCELERATOR = {
@@ -177,10 +180,10 @@ def predict(
     is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
     width = dtype.itemsize / 4 * (2 if is_complex else 1)
     exact = jnp.issubdtype(dtype, jnp.integer)
-    pairs = on_cpu and jnp.issubdtype(dtype, jnp.floating)
+    real = on_cpu and jnp.issubdtype(dtype, jnp.floating)
     return {
         name: 1e-9 * _nanoseconds(costs[done.way], done, width)
-        for name, done in count(image_shape, kernel_shape, pairs=pairs, **shapes).items()
+        for name, done in count(image_shape, kernel_shape, real_on_cpu=real, **shapes).items()
         if not (exact and name == "fft")
     }
 
@@ -196,11 +199,12 @@ def count(
     stride: Pair,
     dilation: Pair,
     pads: Pads,
-    pairs: bool,
+    real_on_cpu: bool,
 ) -> dict[str, Count]:
     """Return what each algorithm does for these shapes.
 
-    Work is products of a pixel and a weight; for "fft" pixels transformed, times their log2.
+    Work is products of a pixel and a weight; for "fft" pixels transformed, times their log2, and
+    where rows alone are transformed, which pixels count, products of a frequency.
     """
     groups, images, channels, *size = image_shape
     kernels, taps = kernel_shape[1], math.prod(kernel_shape[-2:])
@@ -212,19 +216,26 @@ def count(
     read, written = planes_in * math.prod(padded), planes_out * math.prod(out)
     pixels = read + written + (2 * read if any(map(any, pads)) else 0)
     products = written * channels * taps
-    area = padded[1] * strip_height(padded[0], padded[1], kernel_shape[-2])
-    transformed = read + groups * kernels * channels * area + written * stride[0] * stride[1]
-    counts = {
-        "direct": Count("direct", pixels, products),
-        "fft": Count("fft", pixels, transformed * math.log2(max(2, area))),
-    }
+    counts = {"direct": Count("direct", pixels, products)}
+    if real_on_cpu and fft_rows.is_by_rows(kernel_shape, out[0]):
+        kernel_rows = channels * kernel_shape[-2]
+        tiled = kernel_rows > fft_rows.TILE
+        overlap = 1 + out[0] / fft_rows.TILE if tiled else 1
+        lines = planes_out * out[0]
+        rows = planes_in * padded[0] * overlap + groups * kernels * kernel_rows + lines
+        way = "fft of tiles of rows" if tiled else "fft of rows"
+        counts["fft"] = Count(way, rows * padded[1], lines * kernel_rows * padded[1])
+    else:
+        area = padded[1] * strip_height(padded[0], padded[1], kernel_shape[-2])
+        transformed = read + groups * kernels * channels * area + written * stride[0] * stride[1]
+        counts["fft"] = Count("fft", pixels, transformed * math.log2(max(2, area)))
     if math.prod(out) >= taps:
         windows = planes_in * math.prod(out) * taps
         counts["matmul"] = Count("matmul of windows", pixels + 2 * windows, products)
     else:
-        wasted = (TILE + out[0] - 1) / out[0]
-        counts["matmul"] = Count("matmul of tiles", pixels * out[1], products * wasted)
+        wasted = (TILE + max(out) - 1) / max(out)
+        counts["matmul"] = Count("matmul of tiles", pixels * min(out), products * wasted)
     if channels * taps <= MOST_TERMS:
-        paired = pairs and is_paired(kernel_shape, out[0], stride=stride, dilation=dilation)
+        paired = real_on_cpu and is_paired(kernel_shape, out[0], stride=stride, dilation=dilation)
         counts["shifted"] = Count("shifted in pairs" if paired else "shifted", pixels, products)
     return counts

@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from conv_jax import padding
+from conv_jax.algorithms import tiles
 from conv_jax.padding import Pads, Pair
 
 _STRIP = 2**20  # pixels of an image transformed at once, so that a cache holds the transform
@@ -76,8 +77,7 @@ def _strips(
     rows = strip_height(height, image.shape[-1], kernel_height)
     step = rows - kernel_height + 1
     count = max(1, -(-(height - kernel_height + 1) // step))
-    image = padding.pad(image, ((0, count * step + kernel_height - 1 - height), (0, 0)))
-    return jnp.stack([image[..., i * step : i * step + rows, :] for i in range(count)], axis=2)
+    return tiles.overlapping(image, count, step=step, rows=rows).swapaxes(2, 3)
 
 
 def _unstrided(

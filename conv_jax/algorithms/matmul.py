@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from conv_jax import padding
+from conv_jax.algorithms import tiles
 from conv_jax.padding import Pads, Pair
 
 TILE = 16  # rows of a large kernel multiplied at once
@@ -22,15 +23,20 @@ def matmul(
 
     A small kernel meets a matrix of the image's windows (im2col): best for many kernels at
     once. A kernel larger than the result, as in the gradient of a kernel, is cut into tiles of
-    rows that meet all rows of the image they need, over the whole width at once; there a NaN
-    may spoil outputs beside those that see it, for it meets the zeros that fill up a tile.
+    rows that meet all rows of the image they need, over the whole width at once (or of columns,
+    if the result is wider than high); there a NaN may spoil outputs beside those that see it,
+    for it meets the zeros that fill up a tile.
     """
     padded = padding.pad(image, pads)
     size = padding.output_shape(padded.shape, kernel.shape[-2:], stride=stride, dilation=dilation)
     if size[0] * size[1] >= kernel.shape[-2] * kernel.shape[-1]:
         return _by_windows(padded, kernel, size, stride, dilation)
     # Few outputs: those between the strided ones are computed too, and left out.
-    sums = _by_tiles(padded, padding.dilate(kernel, dilation))
+    kernel = padding.dilate(kernel, dilation)
+    if size[0] >= size[1]:
+        sums = _by_tiles(padded, kernel)
+    else:
+        sums = _by_tiles(padded.swapaxes(-2, -1), kernel.swapaxes(-2, -1)).swapaxes(-2, -1)
     return sums[..., :: stride[0], :: stride[1]]
 
 
@@ -75,7 +81,7 @@ def _by_tiles(
     """Correlate with a kernel that is larger than the result.
 
     For a tile of T kernel rows t, the U = T + H_out - 1 image rows u that they meet and one
-    column offset b, entry (u, t) of the product is what kernel row t adds to output (u - t, b):
+    column offset b, entry (t, u) of the product is what kernel row t adds to output (u - t, b):
     the sums lie on diagonals.
     """
     kernel_height, kernel_width = kernel.shape[-2:]
@@ -83,39 +89,28 @@ def _by_tiles(
     count = -(-kernel_height // TILE)
     kernel = padding.pad(kernel, ((0, count * TILE - kernel_height), (0, 0)))
     kernel_tiles = kernel.reshape(*kernel.shape[:3], count, TILE, kernel_width)
-    image_tiles = _overlapping_tiles(image, count, TILE + height - 1)
+    image_tiles = tiles.overlapping(image, count, step=TILE, rows=TILE + height - 1)
 
-    def products(column: int) -> Num[Array, "G N O U T"]:
+    def sums(column: int) -> Num[Array, "G N O H_out"]:
         rows = image_tiles[..., column : column + kernel_width]
-        per_tile = lax.dot_general(  # [G, C, tiles, N, T + H_out - 1, O, T]
-            rows,
+        per_tile = lax.dot_general(  # [G, C, tiles, O, T, N, T + H_out - 1]
             kernel_tiles,
+            rows,
             (((5,), (5,)), ((0, 2, 3), (0, 2, 3))),
             precision=lax.Precision.HIGHEST,
         )
-        return per_tile.sum(axis=(1, 2)).swapaxes(2, 3)
+        products = jnp.moveaxis(per_tile.sum(axis=(1, 2)), 3, 1)  # [G, N, O, T, T + H_out - 1]
+        return _diagonal_sums(products, height)
 
-    by_column = jnp.stack([products(b) for b in range(width)], axis=-1)
-    by_row = [
-        jnp.trace(by_column[..., u : u + TILE, :, :], axis1=-3, axis2=-2, dtype=image.dtype)
-        for u in range(height)
-    ]
-    return jnp.stack(by_row, axis=-2)
+    return jnp.stack([sums(b) for b in range(width)], axis=-1)
 
 
-def _overlapping_tiles(
-    image: Num[Array, "G N C H W"], count: int, rows: int
-) -> Num[Array, "G N C tiles rows W"]:
-    """Return `count` tiles that start `TILE` rows apart, of more rows than that."""
-    steps = -(-rows // TILE)
-    missing = (count + steps - 1) * TILE - image.shape[-2]
-    image = lax.pad(
-        image, jnp.zeros((), image.dtype), ((0, 0, 0),) * 3 + ((0, missing, 0), (0, 0, 0))
-    )
-    parts = [
-        image[..., step * TILE : (step + count) * TILE, :].reshape(
-            *image.shape[:3], count, TILE, image.shape[-1]
-        )
-        for step in range(steps)
-    ]
-    return jnp.concatenate(parts, axis=-2)[..., :rows, :]
+def _diagonal_sums(products: Num[Array, "*axes T U"], count: int) -> Num[Array, "*axes count"]:
+    """Return the sums over t of products[..., t, t + i], for i below count, at most U - T + 1.
+
+    Read in rows one longer than they are, each row of a matrix begins one element further on.
+    """
+    *axes, height, width = products.shape
+    flat = products.reshape(*axes, height * width)
+    flat = jnp.concatenate([flat, jnp.zeros((*axes, height), flat.dtype)], axis=-1)
+    return flat.reshape(*axes, height, width + 1)[..., :count].sum(axis=-2, dtype=flat.dtype)

@@ -3,17 +3,17 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Num
 
 from conv_jax import padding
+from conv_jax.algorithms.loops import apart, chained_sum
 from conv_jax.padding import Pads, Pair
 
 PAIRED_TERMS = 36  # from 6x6 on, sharing loads between two rows wins more than one pass more costs
-_CHAINS = 3  # sums kept apart, so that one addition need not wait for the last
 
 
 def shifted(
@@ -32,15 +32,13 @@ def shifted(
     """
     padded = padding.pad(image, pads)
     size = padding.output_shape(padded.shape, kernel.shape[-2:], stride=stride, dilation=dilation)
-    weights = kernel.swapaxes(1, 2)
-    return _sum(
-        [
-            _times(
-                _shift(padded, c, a * dilation[0], b * dilation[1], size, stride), weights, c, a, b
-            )
-            for c, a, b in _elements(kernel)
-        ]
-    )
+    shape = (*image.shape[:2], kernel.shape[1], *size)
+    weights = _weights(kernel, shape)
+    terms = []
+    for c, a, b in weights:
+        pixels = _shift(padded, c, a * dilation[0], b * dilation[1], size, stride)
+        terms.append(lax.mul(_broadcast(pixels, shape), weights[c, a, b]))
+    return chained_sum(terms)
 
 
 def shifted_on_cpu(
@@ -63,7 +61,7 @@ def shifted_on_cpu(
     )
     shape = (*image.shape[:2], kernel.shape[1], *size)
     whole = functools.partial(shifted, stride=stride, dilation=dilation)
-    if len(_elements(kernel)) < 4 or not jnp.issubdtype(image.dtype, jnp.inexact):
+    if math.prod(kernel.shape[-3:]) < 4 or not jnp.issubdtype(image.dtype, jnp.inexact):
         return whole(image, kernel, pads=pads)
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
     if not (is_real and is_paired(kernel.shape, size[0], stride=stride, dilation=dilation)):
@@ -73,7 +71,7 @@ def shifted_on_cpu(
     padded = padding.pad(image, pads)
     pairs_shape = (*shape[:3], size[0] // 2, size[1])
     pairs = apart(
-        lambda: _row_pairs(padded, kernel, pairs_shape[-2:], stride[1], dilation[1]),
+        lambda: _row_pairs(padded, kernel, pairs_shape, stride[1], dilation[1]),
         kernel,
         shape=pairs_shape,
         dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
@@ -92,48 +90,26 @@ def is_paired(kernel_shape: Sequence[int], height: int, *, stride: Pair, dilatio
     return many and stride[0] == dilation[0] == 1
 
 
-def apart(
-    compute: Callable[[], Array],
-    kernel: Num[Array, "G O C kH kW"],
-    *,
-    shape: Sequence[int],
-    dtype: jnp.dtype,
-) -> Array:
-    """Compute as a unit of its own: XLA on a CPU fuses nothing into it and it into nothing.
-
-    XLA drops `lax.optimization_barrier` before it fuses, but cannot look beyond a condition on
-    data. This one fails only where the first weight of every kernel is NaN, and so every sum.
-    """
-    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
-    nan = complex(math.nan, math.nan) if is_complex else math.nan
-    nans = functools.partial(jnp.full, shape, nan, dtype)
-    return lax.cond(jnp.isnan(kernel[:, :, 0, 0, 0]).all(), nans, compute)
-
-
 def _row_pairs(
     image: Num[Array, "G N C H W"],
     kernel: Num[Array, "G O C kH kW"],
-    size: Pair,
+    shape: Sequence[int],
     stride: int,
     dilation: int,
 ) -> Num[Array, "G N O H_pairs W_out"]:
-    """Return the outputs of rows 2i and 2i + 1 as real and imaginary parts."""
-    weights = kernel.swapaxes(1, 2)
+    """Return the outputs of rows 2i and 2i + 1, of this shape, as real and imaginary parts."""
+    weights = _weights(kernel, shape)
     channels, height, width = kernel.shape[-3:]
     even: list[Array] = []
     odd: list[Array] = []
     for c, a, b in itertools.product(range(channels), range(height + 1), range(width)):
-        pixels = _shift(image, c, a, b * dilation, size, (2, stride))
+        pixels = _shift(image, c, a, b * dilation, (shape[3], shape[4]), (2, stride))
+        pixels = _broadcast(pixels, shape)
         if a < height:
-            even.append(_times(pixels, weights, c, a, b))
+            even.append(lax.mul(pixels, weights[c, a, b]))
         if a > 0:
-            odd.append(_times(pixels, weights, c, a - 1, b))
-    return lax.complex(_sum(even), _sum(odd))
-
-
-def _elements(kernel: Array) -> list[tuple[int, int, int]]:
-    channels, height, width = kernel.shape[-3:]
-    return list(itertools.product(range(channels), range(height), range(width)))
+            odd.append(lax.mul(pixels, weights[c, a - 1, b]))
+    return lax.complex(chained_sum(even), chained_sum(odd))
 
 
 def _shift(
@@ -149,24 +125,20 @@ def _shift(
     )
 
 
-def _times(
-    pixels: Num[Array, "G N 1 H_out W_out"],
-    weights: Num[Array, "G C O kH kW"],
-    channel: int,
-    row: int,
-    column: int,
-) -> Num[Array, "G N O H_out W_out"]:
-    groups, _, kernels = weights.shape[:3]
-    weight = lax.slice(
-        weights,
-        (0, channel, 0, row, column),
-        (groups, channel + 1, kernels, row + 1, column + 1),
-    )
-    shape = (*pixels.shape[:2], kernels, *pixels.shape[3:])
-    return lax.mul(*(lax.broadcast_in_dim(part, shape, range(5)) for part in (pixels, weight)))
+def _weights(
+    kernel: Num[Array, "G O C kH kW"], shape: Sequence[int]
+) -> dict[tuple[int, int, int], Num[Array, "G N O H_out W_out"]]:
+    """Return each kernel element c, a, b, broadcast over the outputs."""
+    groups, kernels, *rest = kernel.shape
+    kernel = kernel.swapaxes(1, 2)
+    return {
+        (c, a, b): _broadcast(
+            lax.slice(kernel, (0, c, 0, a, b), (groups, c + 1, kernels, a + 1, b + 1)), shape
+        )
+        for c, a, b in itertools.product(*map(range, rest))
+    }
 
 
-def _sum(terms: list[Array]) -> Array:
-    """Add up in a few sums side by side, so that one addition need not wait for the last."""
-    chains = [functools.reduce(lax.add, terms[i::_CHAINS]) for i in range(_CHAINS) if terms[i:]]
-    return functools.reduce(lax.add, chains)
+def _broadcast(part: Array, shape: Sequence[int]) -> Array:
+    shape = tuple(shape)
+    return part if part.shape == shape else lax.broadcast_in_dim(part, shape, range(5))

@@ -94,12 +94,21 @@ def test_kinds_share_compiled_programs(tiny_run):
     assert kinds == {"random"}
 
 
+def test_the_same_program_is_timed_once(tiny_run):
+    _, _, result = tiny_run
+    twins = [c["times"] for c in result["cells"] if "same_program" in c["times"]["shifted"]]
+    assert twins
+    assert all(t["shifted"]["same_program"] == "auto" for t in twins)
+    assert all(t["shifted"]["median"] == t["auto"]["median"] for t in twins)
+
+
 def test_limits_are_measured(tiny_run):
     _, _, result = tiny_run
     assert result["limits"]["matmul_flops"] > 0
     [copy] = result["limits"]["copy"]
     assert (copy["n"], copy["batch"]) == (16, 2)
     assert copy["bytes_per_second"] > 0
+    assert copy["increment_seconds"] > 0
 
 
 def test_files_of_a_run(tiny_run):
@@ -261,8 +270,11 @@ def made_up(n=512, kernel="3x3", batch=1, quantity="value", **seconds):
 
 
 def summarize(*cells):
-    bandwidths = [{"n": 2048, "batch": 1, "bytes_per_second": 1e10}]
-    return bench_summary.summarize(cells, bandwidths=bandwidths)
+    copies = [
+        {"n": n, "batch": 1, "bytes_per_second": 1e10, "increment_seconds": 0.7}
+        for n in (128, 512, 2048)
+    ]
+    return bench_summary.summarize(cells, copies=copies)
 
 
 CELLS = [
@@ -284,6 +296,7 @@ def test_the_best_other_library_is_compared():
 def test_cells_behind_are_listed():
     compared = summarize(*CELLS)["others_over_auto"]["value"]
     assert compared["below_0.9"] == 1
+    assert compared["below_increment"] == 1
     assert [cell["kernel"] for cell in compared["cells_below_0.9"]] == ["63x63"]
 
 
@@ -292,6 +305,7 @@ def test_a_slower_auto_changes_the_verdict():
     slower = made_up(auto=5.0, direct=1.0, lax=2.0, cv2_filter2D=4.0, torch_conv2d=9.0)
     summary = summarize(slower, *CELLS[1:])
     assert summary["others_over_auto"]["value"]["below_0.9"] == 2
+    assert summary["others_over_auto"]["value"]["below_increment"] == 1
     assert summary["auto_over_own_best"]["value"]["greatest"]["ratio"] == 5.0
 
 
@@ -321,8 +335,10 @@ def test_share_of_the_copy_bandwidth():
 def test_the_largest_compile_is_found():
     cell = made_up(auto=1.0, fft=1.0)
     cell["times"]["fft"]["compile"] = 7.0
+    cell["times"]["auto"]["compile"] = 2.0
     found = summarize(*CELLS, cell)["largest_compile"]
-    assert (found["seconds"], found["contestant"]) == (7.0, "fft")
+    assert (found["all"]["seconds"], found["all"]["contestant"]) == (7.0, "fft")
+    assert found["auto"]["seconds"] == 2.0
 
 
 def test_a_skipped_contestant_is_not_compared():
