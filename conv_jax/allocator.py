@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 # Names and numbers of <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _NEVER = 2**31 - 1
 
 
@@ -29,8 +29,8 @@ def keep_freed_memory() -> bool:
         return False
     settings = {
         _TRIM_THRESHOLD: _NEVER,
-        _MMAP_THRESHOLD: _NEVER,
         _MMAP_MAX: 0,
         _ARENA_MAX: 1,  # arenas of other threads would map large arrays all the same
     }
-    return all(libc.mallopt(name, value) == 1 for name, value in settings.items())
+    accepted = [libc.mallopt(name, value) == 1 for name, value in settings.items()]
+    return all(accepted)

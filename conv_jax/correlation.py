@@ -53,7 +53,8 @@ def corr2d(
       kernel: [kH, kW] numbers; or a tuple (column [kH], row [kW]) of two vectors, which stands
         for their outer product and is computed one axis at a time where that is faster. "auto"
         finds such a form, of one product or the sum of two, by itself in a kernel of floats that
-        is known when the call is traced (`algorithms/separable.py`), never in a traced one.
+        is known when the call is traced, never in a traced one; of two, elements are right to
+        max(kH, kW) eps of the largest singular value (`algorithms/separable.py`).
       stride: rows and columns moved per output, at least 1; one number means both.
       dilation: distance between kernel elements, at least 1; one number means both.
       padding: "valid" (none), "same" (size kept; floor((k-1)/2) before, as torch and
@@ -216,7 +217,10 @@ def _in_one_form(
     algorithm: str,
     **options: Any,
 ) -> Shaped[Array, "kH kW"] | Factors:
-    """Return the kernel as the algorithm wants it: a matrix, or factors."""
+    """Return the kernel as the algorithm wants it: a matrix, or factors.
+
+    "auto" decides here for JAX's default platform: form comes before lowering.
+    """
 
     def pays(rank: int = 1) -> bool:
         if algorithm != "auto":

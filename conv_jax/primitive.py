@@ -42,12 +42,13 @@ def correlate(
       dilation: distance between kernel elements.
       pads: zeros around the image once dilated; negative ones cut it.
       algorithm: a name in `ALGORITHMS`, or "auto": chosen when the program is lowered.
-      image_dilation: zeros behind every pixel, the last too, and one more: for gradients.
+      image_dilation: distance between pixels, with zeros between them and behind the last one,
+        so that all rows of a sharded image grow alike; in the gradient of a strided correlation.
 
     Returns:
       [G, N, O, H', W'].
     """
-    image, kernel = _varying_alike(image, kernel)
+    image, kernel = sharding.varying_alike(image, kernel)
     return _correlate_p.bind(
         image,
         kernel,
@@ -57,16 +58,6 @@ def correlate(
         pads=pads,
         algorithm=algorithm,
     )
-
-
-def _varying_alike(*arrays: Array) -> list[Array]:
-    """Inside shard_map, mark what is the same on all devices as different, where another is."""
-    varying = [frozenset(jax.typeof(array).manual_axis_type.varying) for array in arrays]
-    missing = [tuple(frozenset().union(*varying) - names) for names in varying]
-    return [
-        lax.pcast(array, names, to="varying") if names else array
-        for array, names in zip(arrays, missing, strict=True)
-    ]
 
 
 def _output_size(image, kernel, *, stride, dilation, image_dilation, pads):
@@ -192,12 +183,17 @@ def _merge(array, axis, into):
     return array.reshape(*array.shape[:into], merged, *array.shape[into + 2 :])
 
 
+def _evaluate(image, kernel, **options):
+    """Compute outside jit: as a program of its own, under `jax.disable_jit` too."""
+    with jax.disable_jit(False):
+        return _program(image, kernel, **options)
+
+
 _correlate_p = Primitive("corr2d")
-_correlate_p.def_impl(
-    functools.partial(
-        jax.jit, static_argnames=("stride", "dilation", "image_dilation", "pads", "algorithm")
-    )(_correlate_p.bind)
-)
+_program = functools.partial(
+    jax.jit, static_argnames=("stride", "dilation", "image_dilation", "pads", "algorithm")
+)(_correlate_p.bind)
+_correlate_p.def_impl(_evaluate)
 _correlate_p.def_abstract_eval(_abstract)
 ad.defbilinear(_correlate_p, _transpose_image, _transpose_kernel)
 batching.primitive_batchers[_correlate_p] = _batch

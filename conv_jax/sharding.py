@@ -1,8 +1,10 @@
 """Correlation of sharded images: each device fetches the rows it lacks, none gathers them all."""
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -84,6 +86,16 @@ def of_output(image: Any, kernel: Any, shape: Shape) -> NamedSharding | None:
     return NamedSharding(mesh, PartitionSpec(*spec))
 
 
+def varying_alike(*arrays: Array) -> list[Array]:
+    """Inside shard_map, mark what is the same on all devices as different, where another is."""
+    varying = [frozenset(jax.typeof(array).manual_axis_type.varying) for array in arrays]
+    missing = [tuple(frozenset().union(*varying) - names) for names in varying]
+    return [
+        lax.pcast(array, names, to="varying") if names else array
+        for array, names in zip(arrays, missing, strict=True)
+    ]
+
+
 def like(aval: Any, array: Array) -> Array:
     """Give a derivative the sharding of what it belongs to, on a mesh with explicit axes."""
     explicit = AxisType.Explicit in aval.sharding.mesh.axis_types
@@ -144,10 +156,17 @@ def _partitioned(compute: Compute, options: tuple[tuple[str, Any], ...]) -> Comp
 
     def call(image: Array, kernel: Array) -> Array:
         # A compilation cache on disk knows a partition only by what the program says of it.
-        with set_xla_metadata(corr2d=str(options)):
+        with set_xla_metadata(corr2d=f"{_fingerprint()} {options}"):
             return wrapped(image, kernel)
 
     return call
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Tell versions of this library apart, by what its files hold."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _splits_sum(kernel: Shape, out: Shape) -> tuple[bool, bool]:
@@ -316,13 +335,19 @@ def _window(block: Array, split: Split, *, axis: int, first: int, step: int, len
 def _fetch(block: Array, split: Split, length: int, *, axis: int, hop: int) -> list[Array]:
     """Return the `length` rows before (hop 1) or behind (hop -1), the nearest block's first."""
     size, ranks = block.shape[axis], split.ranks
+    in_order = tuple(sorted(split.axes))
     pieces = []
-    for distance in range(1, -(-length // size) + 1):
+    for distance in range(1, len(ranks)):
         count = min(size, length - (distance - 1) * size)
+        if count <= 0:
+            return pieces
         start = size - count if hop > 0 else 0
         edge = lax.slice_in_dim(block, start, start + count, axis=axis)
-        near, far = ranks[distance:], ranks[: max(0, len(ranks) - distance)]
+        near, far = ranks[distance:], ranks[:-distance]
         pairs = list(zip(far, near, strict=True) if hop > 0 else zip(near, far, strict=True))
-        in_order = tuple(sorted(split.axes))
-        pieces.append(lax.ppermute(edge, in_order, pairs) if pairs else jnp.zeros_like(edge))
+        pieces.append(lax.ppermute(edge, in_order, pairs))
+    beyond = length - (len(ranks) - 1) * size  # the last device
+    if beyond > 0:
+        shape = (*block.shape[:axis], beyond, *block.shape[axis + 1 :])
+        pieces.append(jnp.zeros_like(block, shape=shape))
     return pieces

@@ -94,6 +94,7 @@ def run(task: Task, record: Record, console: Console) -> None:
     record.report(
         {
             "experiment": task.config.experiment,
+            "padding": task.config.grid.padding,
             "threads": task.threads,
             "keeps_freed_memory": task.keeps_memory,
             "versions": {name: _version(name) for name in peers.PACKAGES},
@@ -180,7 +181,7 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
     for name, samples in turns.items():
         times[name] |= bench_timing.statistics(samples)
     for name in times:
-        times[name] |= times.get(times[name].get("same_program"), {})
+        times[name] |= times.get(times[name].get("same_program", ""), {})
         if "median" in times[name]:
             past.seconds[name, cell.kind, cell.quantity].append((cell, times[name]["median"]))
     return times

@@ -60,8 +60,12 @@ def contestants() -> dict[str, Contestant]:
         "cv2.sepFilter2D": values(peers.sep_filter2d, "sides", "cv2", any_kernel=False),
         "scipy.correlate2d": values(peers.correlate2d, "taps", "scipy"),
         "scipy.ndimage.correlate": values(peers.ndimage_correlate, "taps", "scipy"),
+        "scipy.ndimage.correlate1d": values(
+            peers.ndimage_correlate1d, "sides", "scipy", any_kernel=False
+        ),
         **transforms,
         "torch.conv2d": Contestant(peers.torch_conv2d, "taps", "torch"),
+        "torch.fft": Contestant(peers.torch_fft, "pixels", "torch"),
         "torch.separable": Contestant(peers.torch_separable, "sides", "torch", any_kernel=False),
     }
 

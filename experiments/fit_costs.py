@@ -82,8 +82,12 @@ def _gradients(cell: dict[str, Any]) -> list[dict[str, Count]]:
 
 def main(path: str) -> None:
     """Read a result, fit, print."""
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    for way, measured in samples(cells).items():
+    result = json.loads(Path(path).read_text(encoding="utf-8"))
+    if result["padding"] != "valid":
+        sys.exit(
+            f"{path}: expected a benchmark with grid.padding 'valid', got {result['padding']!r}"
+        )
+    for way, measured in samples(result["cells"]).items():
         if len(measured) < 6:
             print(f"    # {way!r}: kept, {len(measured)} samples are too few")
             continue

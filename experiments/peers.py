@@ -70,6 +70,17 @@ def ndimage_correlate(case: Case) -> Ready:
     return _each_image(case, correlate, padding="same_lower")
 
 
+def ndimage_correlate1d(case: Case) -> Ready:
+    """scipy.ndimage.correlate1d along the rows and down the columns, one image after the other."""
+    ndimage: Any = importlib.import_module("scipy.ndimage")
+
+    def correlate(image: np.ndarray) -> np.ndarray:
+        wide = ndimage.correlate1d(image, case.inputs.row, axis=1, mode="constant")
+        return ndimage.correlate1d(wide, case.inputs.column, axis=0, mode="constant")
+
+    return _each_image(case, correlate, padding="same_lower")
+
+
 def by_transform(name: str, case: Case) -> Ready:
     """scipy.signal.fftconvolve or oaconvolve with the flipped kernel, on all images at once."""
     fft: Any = importlib.import_module("scipy.fft")
@@ -106,8 +117,35 @@ def torch_conv2d(case: Case) -> Ready | None:
     )
 
 
+def torch_fft(case: Case) -> Ready | None:
+    """Multiply torch's Fourier transforms; the gradient as torch derives it, forward pass aside."""
+    if case.padding != "valid":
+        return None
+    torch: Any = importlib.import_module("torch")
+    fast: Any = importlib.import_module("scipy.fft").next_fast_len
+    lengths = [fast(case.cell.n, real=True)] * 2
+    height, width = (case.cell.n - k + 1 for k in case.cell.kernel_shape)
+    images, kernel = (torch.from_numpy(part) for part in (case.inputs.images, case.inputs.kernel))
+
+    def correlate(images: Any, kernel: Any) -> Any:
+        product = torch.fft.rfft2(images, lengths) * torch.fft.rfft2(kernel, lengths).conj()
+        return torch.fft.irfft2(product, lengths)[:, :height, :width]
+
+    if case.cell.quantity == "value":
+        return Ready(
+            lambda: torch.no_grad()(correlate)(images, kernel),
+            lambda values: {"value": values.numpy()},
+        )
+    inputs = images.requires_grad_(), kernel.requires_grad_()
+    result, cotangent = correlate(*inputs), torch.from_numpy(case.inputs.cotangent)
+    return Ready(
+        lambda: torch.autograd.grad(result, inputs, cotangent, retain_graph=True),
+        lambda found: {"image": found[0].numpy(), "kernel": found[1].numpy()},
+    )
+
+
 def torch_separable(case: Case) -> Ready | None:
-    """Two passes of torch's conv2d, down the columns and along the rows, and their gradients."""
+    """Two passes of torch's conv2d, along the rows and down the columns, and their gradients."""
     pads = _symmetric_pads(case)
     if pads is None:
         return None
@@ -119,15 +157,15 @@ def torch_separable(case: Case) -> Ready | None:
     vertical, horizontal = (pads[0], 0), (0, pads[1])
     if case.cell.quantity == "value":
         return Ready(
-            lambda: conv2d(conv2d(images, column, padding=vertical), row, padding=horizontal),
+            lambda: conv2d(conv2d(images, row, padding=horizontal), column, padding=vertical),
             lambda values: {"value": valid_part(values[:, 0].numpy(), case.cell, case.padding)},
         )
     cotangent = torch.from_numpy(case.inputs.cotangent)[:, None]
 
     def gradient() -> tuple[Any, Any, Any]:
-        middle = conv2d(images, column, padding=vertical)
-        by_middle, by_row = _backward(torch, cotangent, middle, row, horizontal)
-        by_image, by_column = _backward(torch, by_middle, images, column, vertical)
+        middle = conv2d(images, row, padding=horizontal)
+        by_middle, by_column = _backward(torch, cotangent, middle, column, vertical)
+        by_image, by_row = _backward(torch, by_middle, images, row, horizontal)
         return by_image, by_column, by_row
 
     return Ready(

@@ -19,6 +19,7 @@ CALLS = {
     "tiles": ((2 * MANY, 11), (MANY, 4), 1, {}),
     "many_tiles": ((5 * TILE + 4, 9), (5 * TILE, 3), 1, {}),
     "tiles_of_channels": ((3 * MANY, 9), (3 * TILE, 4), 2, {}),
+    "many_channels": ((13, 9), (3, 4), TILE, {}),
     "tiles_with_stride": ((MANY + 9, 11), (MANY, 4), 1, {"stride": (3, 2)}),
     "tiles_with_dilation": ((2 * MANY + 9, 15), (MANY, 4), 1, {"dilation": (2, 3)}),
     "tiles_with_pads": ((MANY, 7), (MANY, 7), 1, {"pads": ((2, 3), (4, 0))}),
@@ -89,3 +90,15 @@ def test_what_is_not_a_number_stays_in_its_rows():
 
     assert np.isnan(actual[0, 0, :, 16:21]).all()
     assert np.isnan(actual).sum() == 3 * 5 * 7
+
+
+def test_tiles_may_spread_what_is_not_a_number_over_its_image_alone():
+    image, kernel = _inputs((2 * MANY, 9), (MANY, 3), 1, "float32")
+    image[0, 0, 0, -1, 4] = np.nan
+
+    actual = np.asarray(jax.jit(functools.partial(fft_on_cpu, **VALID))(image, kernel))
+
+    assert np.isnan(actual[0, 0, :, -1]).all()
+    assert np.isnan(actual[0, 0]).all(axis=-1).sum() > 3
+    assert np.isfinite(actual[0, 1]).all()
+    assert np.isfinite(actual[1]).all()

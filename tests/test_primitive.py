@@ -308,3 +308,12 @@ def test_a_call_outside_jit_is_one_program(caplog):
         corr2d(image, kernel, padding=2, boundary="wrap", stride=2)
 
     assert caplog.text.count("Finished XLA compilation") == 1
+
+
+def test_corr2d_runs_with_jit_disabled():
+    image, kernel = small_integers(0, (6, 5)), small_integers(1, (3, 2))
+
+    with jax.disable_jit():
+        actual = corr2d(image, kernel)
+
+    np.testing.assert_array_equal(actual, corr2d_numpy(image, kernel))

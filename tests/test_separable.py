@@ -189,6 +189,16 @@ def test_the_rank_is_found_at_any_scale(rank, scale):
     assert _rank(kernel) == (rank if rank < 3 else None)
 
 
+@pytest.mark.parametrize("tiny", [1e-8, 1e-30], ids="{:g}".format)
+def test_a_tiny_element_beside_an_outer_product_is_not_dropped(tiny):
+    assert _rank(np.float32([[1, 0], [0, tiny]])) is None
+
+
+def test_a_large_kernel_of_full_rank_is_told_without_its_singular_values(monkeypatch):
+    monkeypatch.setattr(np.linalg, "svd", None)
+    assert _rank(random_numbers(0, (40, 30), "float32")) is None
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9], ids="{:g}".format)
 def test_a_kernel_of_full_rank_has_no_factors(scale):
     assert _rank(np.float32(scale * FULL_RANK)) is None

@@ -11,17 +11,19 @@ import numpy as np
 from conv_jax import padding
 from conv_jax.algorithms import fft_rows
 from conv_jax.algorithms.fft import strip_height
+from conv_jax.algorithms.fft_rows import TILE as TILE_ROWS
 from conv_jax.algorithms.matmul import TILE
 from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
 
 MOST_TERMS = 144  # more terms than this "shifted" compiles for a second and more
+MOST_COLUMNS = 32  # and more columns of a result than this "matmul" of tiles
 
 
 class Cost(NamedTuple):
     """Nanoseconds of one way to compute, for float32."""
 
-    call: float  # of one compiled call, whatever it does
+    call: float  # of one correlation in a compiled program, whatever it does
     pixel: float  # of each pixel read, written or padded
     work: float  # of each unit of arithmetic, which `count` defines
 
@@ -69,9 +71,10 @@ def choose(
 ) -> str:
     """Return the name of the algorithm with the least predicted time.
 
-    Integers never go through "fft", which would round them. For floats it has the error bound
-    |error| <= 12 log2(n) eps ||image||_2 ||kernel||_2 instead of that of a sum, (terms + 1) eps
-    sum |x||k|, and spreads one NaN or infinity of the image over all of the result.
+    Integers never go through "fft", which would round them. For floats its errors are bounded by
+    12 log2(n) eps ||image||_2 ||kernel||_2 and what `fft` adds for short axes, instead of by
+    (terms + 1) eps sum |x||k| as those of a sum; and one NaN or infinity of the image may spread
+    over all of the result.
 
     Args:
       image_shape: (G, N, C, H, W).
@@ -212,29 +215,34 @@ def count(
     out = padding.output_shape(
         image_shape, kernel_shape[-2:], stride=stride, dilation=dilation, padding=pads
     )
+    extent = padding.kernel_extent(kernel_shape[-2:], dilation)
+    unstrided = [n - e + 1 for n, e in zip(padded, extent, strict=True)]
     planes_in, planes_out = groups * images * channels, groups * images * kernels
     read, written = planes_in * math.prod(padded), planes_out * math.prod(out)
     pixels = read + written + (2 * read if any(map(any, pads)) else 0)
     products = written * channels * taps
     counts = {"direct": Count("direct", pixels, products)}
-    if real_on_cpu and fft_rows.is_by_rows(kernel_shape, out[0]):
+    if real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0]):
         kernel_rows = channels * kernel_shape[-2]
-        tiled = kernel_rows > fft_rows.TILE
-        overlap = 1 + out[0] / fft_rows.TILE if tiled else 1
+        many = kernel_rows > TILE_ROWS
+        span = (TILE_ROWS - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
+        tiled = span / (TILE_ROWS * dilation[0]) if many else 1
         lines = planes_out * out[0]
-        rows = planes_in * padded[0] * overlap + groups * kernels * kernel_rows + lines
-        way = "fft of tiles of rows" if tiled else "fft of rows"
+        rows = planes_in * padded[0] * tiled + groups * kernels * kernel_rows + lines
+        way = "fft of tiles of rows" if many else "fft of rows"
         counts["fft"] = Count(way, rows * padded[1], lines * kernel_rows * padded[1])
     else:
-        area = padded[1] * strip_height(padded[0], padded[1], kernel_shape[-2])
-        transformed = read + groups * kernels * channels * area + written * stride[0] * stride[1]
+        area = padded[1] * strip_height(padded[0], padded[1], extent[0])
+        transformed = read + groups * kernels * channels * area + planes_out * math.prod(unstrided)
         counts["fft"] = Count("fft", pixels, transformed * math.log2(max(2, area)))
     if math.prod(out) >= taps:
         windows = planes_in * math.prod(out) * taps
         counts["matmul"] = Count("matmul of windows", pixels + 2 * windows, products)
-    else:
-        wasted = (TILE + max(out) - 1) / max(out)
-        counts["matmul"] = Count("matmul of tiles", pixels * min(out), products * wasted)
+    elif min(unstrided) <= MOST_COLUMNS:
+        # Of a dilated kernel and all outputs, zeros and left out ones included.
+        tiles = math.prod(extent) * min(unstrided) * (TILE + max(unstrided) - 1)
+        work = planes_out * channels * tiles
+        counts["matmul"] = Count("matmul of tiles", pixels * min(unstrided), work)
     if channels * taps <= MOST_TERMS:
         paired = real_on_cpu and is_paired(kernel_shape, out[0], stride=stride, dilation=dilation)
         counts["shifted"] = Count("shifted in pairs" if paired else "shifted", pixels, products)

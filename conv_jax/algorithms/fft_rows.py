@@ -1,6 +1,7 @@
 """Correlation by Fourier transforms of rows alone, where kernel or result have few rows."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from conv_jax.padding import Pads, Pair
 
 TILE = 32  # rows of a kernel, times channels, that one loop adds up
 _FEW_ROWS = 64  # of a result, that tiles of kernels with more rows give
+_FEW_PLANES = 8  # images or kernels: every tile gives a result for every pair of them
 
 
 def fft_on_cpu(
@@ -30,41 +32,48 @@ def fft_on_cpu(
     out[i] = F^-1( sum_a F(image[i + a]) conj(F(kernel[a])) )
 
     XLA's transforms along columns are slow on a CPU: those of rows and this sum take 0.5 to 0.9
-    of the time of `fft`. Its error bound holds here too, with the terms of the sum on top; a NaN
-    spreads over the rows of outputs that see it.
+    of the time of `fft`. A kernel of many rows, as in the gradient of a kernel, is cut into tiles.
+    The error bound of `fft` holds here too, with the terms of the sum on top. A NaN spreads over
+    the rows of outputs that see it, and over others where it meets the zeros that fill up a tile.
     """
     padded = padding.pad(image, pads)
     height, width = padding.output_shape(
         padded.shape, kernel.shape[-2:], stride=stride, dilation=dilation
     )
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
-    if not (is_real and is_by_rows(kernel.shape, height)):
+    if not (is_real and is_by_rows(image.shape, kernel.shape, height)):
         return fft(image, kernel, stride=stride, dilation=dilation, pads=pads)
     length = fast_length(padded.shape[-1])
     x, y = _transform_rows(padded, length)
     u, v = _transform_rows(padding.dilate(kernel, (1, dilation[1])), length)
-    rows = max(1, TILE // kernel.shape[2])
-    count = -(-kernel.shape[3] // rows)
-    if count > 1:
-        span = (rows - 1) * dilation[0] + (height - 1) * stride[0] + 1
-        x, y = (_tiles(part, count, step=rows * dilation[0], rows=span) for part in (x, y))
-        u, v = (_tiles(part, count, step=rows, rows=rows) for part in (u, v))
+    groups, many = kernel.shape[0], math.prod(kernel.shape[2:4]) > TILE
+    if many:
+        count = -(-kernel.shape[3] // TILE)
+        span = (TILE - 1) * dilation[0] + (height - 1) * stride[0] + 1
+        x, y = (_tiles(part, count, step=TILE * dilation[0], rows=span) for part in (x, y))
+        u, v = (_tiles(part, count, step=TILE, rows=TILE) for part in (u, v))
     sums = apart(
         lambda: _sum_rows((x, y), (u, v), height, stride[0], dilation[0])[..., : length // 2 + 1],
         kernel,
         shape=(x.shape[0], x.shape[1], u.shape[1], height, length // 2 + 1),
         dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
     )
-    if count > 1:
-        sums = sums.reshape(-1, count, *sums.shape[1:]).sum(axis=1)
+    if many:
+        sums = sums.reshape(groups, -1, *sums.shape[1:]).sum(axis=1)
     lines = jnp.fft.irfft(sums, length)
     return lines[..., : (width - 1) * stride[1] + 1 : stride[1]]
 
 
-def is_by_rows(kernel_shape: Sequence[int], height: int) -> bool:
-    """Tell whether only rows are transformed, for real [..., C, kH, kW] and so many output rows."""
-    channels, rows = kernel_shape[-3:-1]
-    return channels * rows <= TILE or (channels <= TILE and height <= _FEW_ROWS)
+def is_by_rows(image_shape: Sequence[int], kernel_shape: Sequence[int], height: int) -> bool:
+    """Tell whether only rows are transformed.
+
+    Args:
+      image_shape: (G, N, C, H, W), of real numbers.
+      kernel_shape: (G, O, C, kH, kW).
+      height: rows of the result.
+    """
+    few_planes = min(image_shape[1], kernel_shape[1]) <= _FEW_PLANES
+    return math.prod(kernel_shape[2:4]) <= TILE or (few_planes and height <= _FEW_ROWS)
 
 
 def _transform_rows(
@@ -81,10 +90,10 @@ def _transform_rows(
 
 def _tiles(
     part: Float[Array, "G N C H F"], count: int, *, step: int, rows: int
-) -> Float[Array, "G_tiles N C rows F"]:
-    """Cut into tiles, which become groups."""
-    cut = jnp.moveaxis(tiles.overlapping(part, count, step=step, rows=rows), 3, 1)
-    return cut.reshape(-1, *cut.shape[2:])
+) -> Float[Array, "G_C_tiles N 1 rows F"]:
+    """Cut into tiles, which become groups, as the channels do."""
+    cut = jnp.moveaxis(tiles.overlapping(part, count, step=step, rows=rows), (2, 3), (1, 2))
+    return cut.reshape(-1, part.shape[1], 1, *cut.shape[4:])
 
 
 def _sum_rows(

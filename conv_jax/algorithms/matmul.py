@@ -33,7 +33,8 @@ def matmul(
         return _by_windows(padded, kernel, size, stride, dilation)
     # Few outputs: those between the strided ones are computed too, and left out.
     kernel = padding.dilate(kernel, dilation)
-    if size[0] >= size[1]:
+    height, width = padding.output_shape(padded.shape, kernel.shape[-2:])
+    if height >= width:
         sums = _by_tiles(padded, kernel)
     else:
         sums = _by_tiles(padded.swapaxes(-2, -1), kernel.swapaxes(-2, -1)).swapaxes(-2, -1)

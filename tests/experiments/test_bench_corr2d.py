@@ -136,7 +136,7 @@ def test_opencv_is_right(tmp_path, name, padding):
     run(tmp_path / "run", *overrides, "grid.quantities=['value']")
 
 
-@pytest.mark.parametrize("name", ["torch.conv2d", "torch.separable"])
+@pytest.mark.parametrize("name", ["torch.conv2d", "torch.fft", "torch.separable"])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_torch_is_right(tmp_path, name, padding):
     pytest.importorskip("torch", reason="torch comes with the extra 'bench' alone")
