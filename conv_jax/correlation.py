@@ -109,16 +109,20 @@ def corr2d(
             f"algorithm: expected one that is exact for {image.dtype} images, got 'fft'; "
             "cast to a float first"
         )
-    options = {
+    options: dict[str, Any] = {
         "stride": padding_rules.positive_pair("stride", stride),
         "dilation": dilations,
         "pads": pads,
         "algorithm": algorithm,
         "dtype": sum_dtype,
     }
+    extended, around = padding_rules.before_algorithm(
+        image.shape, pads, by_zeros=boundary == "constant" and fill is None
+    )
+    seen: dict[str, Any] = options | {"pads": around}
     return _correlate(
         image,
-        _in_one_form(image.shape, kernel, **options),
+        _in_one_form(extended, kernel, **seen),
         fill,
         boundary=boundary,
         result_dtype=result_dtype,

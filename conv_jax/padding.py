@@ -164,6 +164,16 @@ def pad(
     return jnp.where(inside, padded, fill_value)
 
 
+def before_algorithm(
+    image_shape: Sequence[int], pads: Pads, *, by_zeros: bool
+) -> tuple[tuple[int, ...], Pads]:
+    """Return the shape and the pads that algorithms see, which extend by zeros alone."""
+    if by_zeros:
+        return tuple(image_shape), pads
+    size = (n + sum(pad) for n, pad in zip(image_shape[-2:], pads, strict=True))
+    return (*image_shape[:-2], *size), ((0, 0), (0, 0))
+
+
 def dilate(image: Shaped[Array, "*batch H W"], amount: Pair) -> Shaped[Array, "*batch Hd Wd"]:
     """Insert `amount` - 1 zeros between the elements of the last two axes."""
     none = ((0, 0, 0),) * (image.ndim - 2)

@@ -1,11 +1,16 @@
 """What the benchmark of correlation comes to: pure functions of the cells in result.json.
 
+`python -m experiments.bench_summary RESULT.json` prints it.
+
 A cell is {"n", "kernel", "kind", "batch", "quantity", "times"}, and times give for each
 contestant {"median", "iqr", "rounds"} in seconds, with "compile" where it compiled, or {"skipped":
 why}.
 """
 
+import json
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +21,7 @@ SMALLEST = 256  # smaller images measure what a call costs
 LARGE = 2048  # and from here on images are larger than caches
 JAX_PEERS = ("lax", "jax.scipy")
 OTHER_LIBRARIES = ("cv2.", "scipy.", "torch.")
+TORCH_CONVOLUTIONS = ("torch.conv2d", "torch.separable")
 PLACE = ("n", "kernel", "kind", "batch", "quantity")
 
 
@@ -80,9 +86,10 @@ def summarize(cells: Sequence[Row], *, copies: Sequence[Row]) -> dict[str, Any]:
         how long a compiled x + 1 takes.
 
     Returns:
-      By quantity `others_over_auto`, `lax_over_auto` (also over kernels up to 15) and
-      `auto_over_own_best`; `copy_share`, what part of the copy bandwidth values of 3x3 reach at
-      8 bytes a pixel; `largest_compile` of "auto" and of all.
+      By quantity `others_over_auto`, `torch_over_auto` (its convolutions, not its transforms),
+      `lax_over_auto` (also over kernels up to 15) and `auto_over_own_best`; `copy_share`, what
+      part of the copy bandwidth values of 3x3 reach at 8 bytes a pixel; `largest_compile` of
+      "auto" and of all.
     """
     large = [cell for cell in cells if cell["n"] >= SMALLEST]
     by_quantity = {
@@ -96,6 +103,10 @@ def summarize(cells: Sequence[Row], *, copies: Sequence[Row]) -> dict[str, Any]:
         },
         "auto_over_own_best": {
             quantity: _auto_over_own(some) for quantity, some in by_quantity.items()
+        },
+        "torch_over_auto": {
+            quantity: spread(_ratios(some, TORCH_CONVOLUTIONS, ["auto"]))
+            for quantity, some in by_quantity.items()
         },
         "lax_over_auto": {
             quantity: {
@@ -148,6 +159,9 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
                 f"{compared['below_0.9']} below 0.9, {compared['below_increment']} of them where "
                 "that library takes less than a compiled x + 1"
             )
+    for quantity, compared in summary["torch_over_auto"].items():
+        if compared is not None:
+            told.append(f"{quantity}: {_said('convolutions of torch / auto', compared)}")
     for quantity, compared in summary["lax_over_auto"].items():
         for kernels, some in compared.items():
             if some is not None:
@@ -159,6 +173,15 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
                 f"{quantity}: auto is within 1.15 of our best algorithm in "
                 f"{compared['share_within_1.15']:.1%} of {compared['cells']} cells, "
                 f"at worst {compared['greatest']['ratio']:.2f}"
+            )
+    for row in summary["copy_share"]:
+        place = f"{row['n']} {row['kind']} x{row['batch']}"
+        told.append(f"3x3 values at {place}: {row['share']:.0%} of the bandwidth of a copy")
+    for who, row in summary["largest_compile"].items():
+        if row is not None:
+            told.append(
+                f"longest compilation of {who}: {row['seconds']:.2f} s ({row['contestant']}, "
+                f"{row['quantity']} {row['n']} {row['kernel']} {row['kind']} x{row['batch']})"
             )
     return told
 
@@ -250,3 +273,15 @@ def _place(cell: Row) -> dict[str, Any]:
 
 def _told(ratio: Ratio) -> dict[str, Any]:
     return {"ratio": ratio.value, "of": ratio.names[0], "to": ratio.names[1], **_place(ratio.cell)}
+
+
+def main(path: str) -> None:
+    """Read a result.json, print its summary anew."""
+    result = json.loads(Path(path).read_text(encoding="utf-8"))
+    print("\n".join(lines(summarize(result["cells"], copies=result["limits"]["copy"]))))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m experiments.bench_summary RESULT.json")
+    main(sys.argv[1])

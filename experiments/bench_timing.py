@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +34,9 @@ def time_in_turns(calls: Mapping[str, Call], *, pace: Pace, seed: int) -> dict[s
     The order is shuffled in every round, so that none always follows the same one, whose threads
     may be spinning still and whose arrays are in the cache. A turn is as many calls as `turn`
     allows; the first half of them, if there are two or more, only settles the caches and
-    the thread pool, and the median of the others is the turn's time.
+    the thread pool, and the median of the others is the turn's time. On a virtual machine, a
+    turn in which the host gave a processor to others does not count and is taken again in a
+    later round, up to as many times as there are turns that count, plus `min_rounds`.
 
     Args:
       calls: each blocks until its result is there.
@@ -43,17 +47,34 @@ def time_in_turns(calls: Mapping[str, Call], *, pace: Pace, seed: int) -> dict[s
       The seconds of a call, a number a turn.
     """
     turns: dict[str, list[float]] = {name: [] for name in calls}
+    lost: dict[str, list[float]] = {name: [] for name in calls}
     used = dict.fromkeys(calls, 0.0)
+
+    def is_active(name: str) -> bool:
+        few = len(turns[name]) < pace.min_rounds
+        return len(turns[name]) < pace.max_rounds and (few or used[name] < pace.seconds)
+
     orders = np.random.default_rng(seed)
     with _no_garbage_collection():
-        for number in range(pace.max_rounds):
-            active = [n for n in calls if number < pace.min_rounds or used[n] < pace.seconds]
+        while active := [name for name in calls if is_active(name)]:
             for index in orders.permutation(len(active)):
-                name = active[index]
+                name, before = active[index], stolen_seconds()
                 samples = _turn(calls[name], pace.turn)
                 used[name] += sum(samples)
-                turns[name].append(float(np.median(samples[len(samples) // 2 :])))
+                may_lose = len(lost[name]) < len(turns[name]) + pace.min_rounds
+                counts = stolen_seconds() == before or not may_lose
+                kept = turns if counts else lost
+                kept[name].append(float(np.median(samples[len(samples) // 2 :])))
     return turns
+
+
+def stolen_seconds() -> float:
+    """Return for how long the host has kept processors from this virtual machine; Linux tells."""
+    try:
+        ticks = int(Path("/proc/stat").read_text(encoding="ascii").split()[8])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def time_once(call: Call) -> tuple[float, Any]:

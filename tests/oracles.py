@@ -115,7 +115,11 @@ def assert_close_groups(algorithm, actual, image, kernel, **options):
     # Transforms are no longer than the next powers of two.
     lengths = [1 << (size - 1).bit_length() for size in padded.shape[-2:]]
     assert_within_transform_rounding(
-        actual, expected, norms=norms[..., None, None], lengths=lengths
+        actual,
+        expected,
+        norms=norms[..., None, None],
+        lengths=lengths,
+        terms=math.prod(kernel.shape[-3:-1]),
     )
 
 
@@ -143,8 +147,8 @@ def assert_within_rounding(actual, expected, *, magnitude, terms):
     _assert_within(actual, expected, bound, f"{terms} products")
 
 
-def assert_within_transform_rounding(actual, expected, *, norms, lengths):
-    """Check sums that three Fourier transforms gave: |error| <= 12 log2(n) eps |x| |k|.
+def assert_within_transform_rounding(actual, expected, *, norms, lengths, terms):
+    """Check sums that three Fourier transforms gave: |error| <= 12 log2(n) eps |x| |k|, and more.
 
     |x| and |k| are the Euclidean norms of the surrounded image and of the kernel, `norms` is
     their product (summed over channels), n the pixels of a transform of `lengths`, or 4 if it
@@ -169,12 +173,16 @@ def assert_within_transform_rounding(actual, expected, *, norms, lengths):
     of the result. Sums of 2 r and 2 n_1 products, r <= 64 and n_1 the rows of the transform, of
     cosines and sines right to 10 u, add (2 r + 12) sqrt(r) u (sqrt(r) for |.|_1 <= sqrt(r) |.|_2
     over the rows) and (2 n_1 + 12) u: at most (n_1 + 566) eps. Where only rows are transformed,
-    a sum of k_1 <= n_1 complex products takes the place of the stages along columns; by Cauchy
-    and Schwarz it adds (k_1 + 2) u, which up to 64 rows is less than those stages' 21 log2(n_1) u.
+    a sum of `terms` complex products, one for each channel and row of the kernel, takes the place
+    of the stages along columns; by Cauchy and Schwarz it adds (terms + 2) u.
+
+    Higham's theorem is for radix 2. A stage of radix 3 or 5 counts as log2(3) or log2(5) of them
+    here, and its sums of 3 and 5 products are no less exact than so many stages of 2.
     """
     pixels = max(4, math.prod(lengths))
     sums = jnp.finfo(jnp.promote_types(actual.dtype, jnp.float32))
-    factor = 12 * math.log2(pixels) + (lengths[0] + 566 if lengths[0] > 64 else 0)
+    factor = 12 * math.log2(pixels) + (terms + 2) / 2
+    factor += lengths[0] + 566 if lengths[0] > 64 else 0
     bound = factor * float(sums.eps) * norms + pixels * float(sums.tiny)
     _assert_within(np.asarray(actual), expected, bound, f"transforms of {pixels} pixels")
 

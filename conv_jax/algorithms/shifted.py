@@ -13,6 +13,7 @@ from conv_jax import padding
 from conv_jax.algorithms.loops import apart, chained_sum
 from conv_jax.padding import Pads, Pair
 
+APART_TERMS = 10  # up to 3x3 the sum is cheap to compute twice, and one loop starts sooner
 PAIRED_TERMS = 36  # from 6x6 on, sharing loads between two rows wins more than one pass more costs
 
 
@@ -61,7 +62,7 @@ def shifted_on_cpu(
     )
     shape = (*image.shape[:2], kernel.shape[1], *size)
     whole = functools.partial(shifted, stride=stride, dilation=dilation)
-    if math.prod(kernel.shape[-3:]) < 4 or not jnp.issubdtype(image.dtype, jnp.inexact):
+    if math.prod(kernel.shape[-3:]) < APART_TERMS or not jnp.issubdtype(image.dtype, jnp.inexact):
         return whole(image, kernel, pads=pads)
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
     if not (is_real and is_paired(kernel.shape, size[0], stride=stride, dilation=dilation)):

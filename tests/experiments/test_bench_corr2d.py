@@ -260,6 +260,23 @@ def test_turns_end_with_the_seconds_but_not_before_the_fewest_rounds():
     assert np.median(turns["slow"]) > 0.01 > np.median(turns["fast"])
 
 
+def test_a_turn_that_the_host_disturbed_does_not_count(monkeypatch):
+    stolen = iter([0.0, 0.01, *[0.01] * 100])  # in the first turn
+    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: next(stolen))
+    seconds = iter([5.0, *[1.0] * 100])
+    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
+    pace = bench_timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
+    assert bench_timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
+
+
+def test_a_host_that_always_disturbs_does_not_stop_the_clock(monkeypatch):
+    stolen = iter(range(1000))
+    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: next(stolen))
+    pace = bench_timing.Pace(seconds=0.0, turn=0.0, min_rounds=3, max_rounds=10)
+    turns = bench_timing.time_in_turns({"it": lambda: None}, pace=pace, seed=0)
+    assert len(turns["it"]) == 3
+
+
 def test_statistics():
     found = bench_timing.statistics([4.0, 1.0, 2.0, 3.0, 100.0])
     assert found == {"median": 3.0, "iqr": 2.0, "rounds": 5}
@@ -327,6 +344,13 @@ def test_gradients_have_their_own_numbers():
     summary = summarize(*CELLS)
     assert summary["others_over_auto"]["gradient"]["geometric_mean"] == pytest.approx(2.0)
     assert summary["lax_over_auto"]["gradient"]["all_kernels"]["least"]["ratio"] == 3.0
+
+
+def test_gradients_are_compared_with_torchs_convolutions_apart():
+    cell = made_up(quantity="gradient", auto=1.0, torch_conv2d=6.0, torch_fft=1.5)
+    summary = summarize(cell)
+    assert summary["torch_over_auto"]["gradient"]["geometric_mean"] == pytest.approx(6.0)
+    assert summary["others_over_auto"]["gradient"]["geometric_mean"] == pytest.approx(1.5)
 
 
 def test_share_of_the_copy_bandwidth():
