@@ -115,8 +115,8 @@ MUTATIONS = (
     Mutation(
         "fft of rows: tiles of a dilated kernel too near",
         "algorithms/fft_rows.py",
-        "step=rows * dilation[0]",
-        "step=rows",
+        "step=TILE * dilation[0]",
+        "step=TILE",
         ("tests/test_fft_rows.py",),
     ),
     Mutation(
@@ -192,8 +192,8 @@ MUTATIONS = (
     Mutation(
         "separable: absolute threshold of the rank",
         "algorithms/separable.py",
-        ".eps) * scales[0]",
-        ".eps)",
+        "max(kernel.shape) * eps * scales[0]",
+        "max(kernel.shape) * eps",
         (SEPARABLE, "-k", "rank"),
     ),
     Mutation(

@@ -169,12 +169,9 @@ def assert_within_transform_rounding(actual, expected, *, norms, lengths, terms)
     The same holds for complex numbers and, with fewer operations, for real ones. It is symmetric
     in image and kernel. Narrow types are rounded once more, as in `assert_within_rounding`.
 
-    From 64 rows on a matrix product may stand for the stages of up to 64 rows of the kernel and
-    of the result. Sums of 2 r and 2 n_1 products, r <= 64 and n_1 the rows of the transform, of
-    cosines and sines right to 10 u, add (2 r + 12) sqrt(r) u (sqrt(r) for |.|_1 <= sqrt(r) |.|_2
-    over the rows) and (2 n_1 + 12) u: at most (n_1 + 566) eps. Where only rows are transformed,
-    a sum of `terms` complex products, one for each channel and row of the kernel, takes the place
-    of the stages along columns; by Cauchy and Schwarz it adds (terms + 2) u.
+    Where only rows are transformed, a sum of `terms` complex products, one for each channel and
+    row of the kernel, takes the place of the stages along columns; by Cauchy and Schwarz it adds
+    (terms + 2) u.
 
     Higham's theorem is for radix 2. A stage of radix 3 or 5 counts as log2(3) or log2(5) of them
     here, and its sums of 3 and 5 products are no less exact than so many stages of 2.
@@ -182,7 +179,6 @@ def assert_within_transform_rounding(actual, expected, *, norms, lengths, terms)
     pixels = max(4, math.prod(lengths))
     sums = jnp.finfo(jnp.promote_types(actual.dtype, jnp.float32))
     factor = 12 * math.log2(pixels) + (terms + 2) / 2
-    factor += lengths[0] + 566 if lengths[0] > 64 else 0
     bound = factor * float(sums.eps) * norms + pixels * float(sums.tiny)
     _assert_within(np.asarray(actual), expected, bound, f"transforms of {pixels} pixels")
 

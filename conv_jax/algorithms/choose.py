@@ -11,7 +11,6 @@ import numpy as np
 from conv_jax import padding
 from conv_jax.algorithms import fft_rows
 from conv_jax.algorithms.fft import strip_height
-from conv_jax.algorithms.fft_rows import TILE as TILE_ROWS
 from conv_jax.algorithms.matmul import TILE
 from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
@@ -72,9 +71,9 @@ def choose(
     """Return the name of the algorithm with the least predicted time.
 
     Integers never go through "fft", which would round them. For floats its errors are bounded by
-    12 log2(n) eps ||image||_2 ||kernel||_2 and what `fft` adds for short axes, instead of by
-    (terms + 1) eps sum |x||k| as those of a sum; and one NaN or infinity of the image may spread
-    over all of the result.
+    12 log2(n) eps ||image||_2 ||kernel||_2, with (kH C + 2) eps / 2 of the same on top where sums
+    replace transforms along columns, instead of by (terms + 1) eps sum |x||k| as those of a sum;
+    and one NaN or infinity of the image may spread over all of the result.
 
     Args:
       image_shape: (G, N, C, H, W).
@@ -224,9 +223,9 @@ def count(
     counts = {"direct": Count("direct", pixels, products)}
     if real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0]):
         kernel_rows = channels * kernel_shape[-2]
-        many = kernel_rows > TILE_ROWS
-        span = (TILE_ROWS - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
-        tiled = span / (TILE_ROWS * dilation[0]) if many else 1
+        many = kernel_rows > fft_rows.MOST_ROWS
+        span = (fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
+        tiled = span / (fft_rows.TILE * dilation[0]) if many else 1
         lines = planes_out * out[0]
         rows = planes_in * padded[0] * tiled + groups * kernels * kernel_rows + lines
         way = "fft of tiles of rows" if many else "fft of rows"

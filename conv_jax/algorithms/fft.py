@@ -1,9 +1,6 @@
 """Correlation by the fast Fourier transform."""
 
-import math
-
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Num
 
 from conv_jax import padding
@@ -11,7 +8,6 @@ from conv_jax.algorithms import tiles
 from conv_jax.padding import Pads, Pair
 
 _STRIP = 2**20  # pixels of an image transformed at once, so that a cache holds the transform
-_SHORT = 64  # a part of an axis up to here is transformed by a matrix product
 
 
 def fft(
@@ -29,8 +25,7 @@ def fft(
 
     The time hardly depends on the kernel. Unlike those of a sum, all errors are of one size:
     |error| <= 12 log2(n) eps ||image||_2 ||kernel||_2, with n the pixels of the transform (from
-    Higham, Accuracy and Stability of Numerical Algorithms, 24.1; where a matrix product
-    transforms a short axis, the terms of its sums come on top), so that small outputs beside
+    Higham, Accuracy and Stability of Numerical Algorithms, 24.1), so that small outputs beside
     large ones lose digits; and one NaN or infinity makes all outputs NaN. Not for integers.
     """
     padded = padding.pad(image, pads)
@@ -87,10 +82,7 @@ def _unstrided(
     if jnp.issubdtype(image.dtype, jnp.complexfloating):
         product = _product(jnp.fft.fft2(image, lengths), jnp.fft.fft2(kernel.conj(), lengths))
         return jnp.fft.ifft2(product)[..., : size[0], : size[1]]
-    product = _product(jnp.fft.rfft2(image, lengths), _kernel_transform(kernel, lengths))
-    if size[0] <= _SHORT < lengths[0]:
-        rows = _to_few_rows(product, size[0])
-        return jnp.fft.irfft(rows, lengths[1])[..., : size[1]]
+    product = _product(jnp.fft.rfft2(image, lengths), jnp.fft.rfft2(kernel, lengths))
     return jnp.fft.irfft2(product, lengths)[..., : size[0], : size[1]]
 
 
@@ -100,48 +92,3 @@ def _product(
     """Multiply the transforms and add up the channels."""
     products = image[:, :, None] * kernel.conj()[:, None]
     return products[:, :, :, 0] if products.shape[3] == 1 else products.sum(axis=3)
-
-
-def _kernel_transform(
-    kernel: Num[Array, "G O C kH kW"], lengths: Pair
-) -> Num[Array, "G O C F1 F2"]:
-    """Return `rfft2(kernel, lengths)`, without transforming the zeros below a short kernel."""
-    rows = kernel.shape[-2]
-    if not rows <= _SHORT < lengths[0]:
-        return jnp.fft.rfft2(kernel, lengths)
-    along_rows = jnp.fft.rfft(kernel, lengths[1])
-    cosines, sines = _waves(lengths[0], rows, kernel.dtype)
-    real, imaginary = along_rows.real, along_rows.imag
-    waves = jnp.concatenate([cosines, sines], axis=1)
-    parts = jnp.concatenate(
-        [
-            jnp.concatenate([real, imaginary], axis=-1),
-            jnp.concatenate([imaginary, -real], axis=-1),
-        ],
-        axis=-2,
-    )
-    transform = jnp.matmul(waves, parts, precision=lax.Precision.HIGHEST)
-    return lax.complex(*jnp.split(transform, 2, axis=-1))
-
-
-def _to_few_rows(transform: Num[Array, "G N O F1 F2"], rows: int) -> Num[Array, "G N O rows F2"]:
-    """Return the first rows of `ifft(transform, axis=-2)`."""
-    cosines, sines = _waves(transform.shape[-2], rows, transform.real.dtype)
-    real, imaginary = transform.real, transform.imag
-
-    def along(waves: Array, part: Array) -> Array:
-        return jnp.matmul(waves.T, part, precision=lax.Precision.HIGHEST)
-
-    length = transform.shape[-2]
-    return lax.complex(
-        (along(cosines, real) - along(sines, imaginary)) / length,
-        (along(cosines, imaginary) + along(sines, real)) / length,
-    )
-
-
-def _waves(length: int, points: int, dtype: jnp.dtype) -> tuple[Array, Array]:
-    """Return cos and sin of 2 pi f a / length, [length, points], at frequency f and point a."""
-    turns = jnp.arange(length)[:, None] * jnp.arange(points)[None] % length
-    nearest = jnp.where(2 * turns > length, turns - length, turns)
-    angles = nearest.astype(dtype) * jnp.asarray(2 * math.pi / length, dtype)
-    return jnp.cos(angles), jnp.sin(angles)

@@ -1,5 +1,6 @@
 """Correlation by Fourier transforms of rows alone, where kernel or result have few rows."""
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from conv_jax.algorithms.loops import apart, chained_sum, spread_width
 from conv_jax.padding import Pads, Pair
 
 TILE = 32  # rows of a kernel, times channels, that one loop adds up
+MOST_ROWS = 2 * TILE  # that so many loops add up, untiled
 _FEW_ROWS = 64  # of a result, that tiles of kernels with more rows give
 _FEW_PLANES = 8  # images or kernels: every tile gives a result for every pair of them
 
@@ -46,18 +48,25 @@ def fft_on_cpu(
     length = fast_length(padded.shape[-1])
     x, y = _transform_rows(padded, length)
     u, v = _transform_rows(padding.dilate(kernel, (1, dilation[1])), length)
-    groups, many = kernel.shape[0], math.prod(kernel.shape[2:4]) > TILE
+    groups, many = kernel.shape[0], math.prod(kernel.shape[2:4]) > MOST_ROWS
     if many:
         count = -(-kernel.shape[3] // TILE)
         span = (TILE - 1) * dilation[0] + (height - 1) * stride[0] + 1
         x, y = (_tiles(part, count, step=TILE * dilation[0], rows=span) for part in (x, y))
         u, v = (_tiles(part, count, step=TILE, rows=TILE) for part in (u, v))
-    sums = apart(
-        lambda: _sum_rows((x, y), (u, v), height, stride[0], dilation[0])[..., : length // 2 + 1],
-        kernel,
-        shape=(x.shape[0], x.shape[1], u.shape[1], height, length // 2 + 1),
-        dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
-    )
+    elements = list(itertools.product(*map(range, u.shape[2:4])))
+    shape = (x.shape[0], x.shape[1], u.shape[1], height, length // 2 + 1)
+
+    def add_up(some: Sequence[tuple[int, ...]]) -> Complex[Array, "G N O H_out F"]:
+        return apart(
+            lambda: _sum_rows((x, y), (u, v), some, shape, stride[0], dilation[0]),
+            kernel,
+            shape=shape,
+            dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
+        )
+
+    parts = [add_up(elements[i : i + TILE]) for i in range(0, len(elements), TILE)]
+    sums = functools.reduce(lax.add, parts)
     if many:
         sums = sums.reshape(groups, -1, *sums.shape[1:]).sum(axis=1)
     lines = jnp.fft.irfft(sums, length)
@@ -73,12 +82,12 @@ def is_by_rows(image_shape: Sequence[int], kernel_shape: Sequence[int], height: 
       height: rows of the result.
     """
     few_planes = min(image_shape[1], kernel_shape[1]) <= _FEW_PLANES
-    return math.prod(kernel_shape[2:4]) <= TILE or (few_planes and height <= _FEW_ROWS)
+    return math.prod(kernel_shape[2:4]) <= MOST_ROWS or (few_planes and height <= _FEW_ROWS)
 
 
 def _transform_rows(
     array: Float[Array, "*axes W"], length: int
-) -> tuple[Float[Array, "*axes F"], Float[Array, "*axes F"]]:
+) -> tuple[Float[Array, "*axes F_wide"], Float[Array, "*axes F_wide"]]:
     """Return the real and the imaginary parts of `rfft(array, length)`, filled up with zeros."""
     transform = jnp.fft.rfft(array, length)
     width = transform.shape[-1]
@@ -89,7 +98,7 @@ def _transform_rows(
 
 
 def _tiles(
-    part: Float[Array, "G N C H F"], count: int, *, step: int, rows: int
+    part: Float[Array, "G N C H F_wide"], count: int, *, step: int, rows: int
 ) -> Float[Array, "G_C_tiles N 1 rows F"]:
     """Cut into tiles, which become groups, as the channels do."""
     cut = jnp.moveaxis(tiles.overlapping(part, count, step=step, rows=rows), (2, 3), (1, 2))
@@ -97,18 +106,17 @@ def _tiles(
 
 
 def _sum_rows(
-    pixels: tuple[Float[Array, "G N C H F"], Float[Array, "G N C H F"]],
-    weights: tuple[Float[Array, "G O C kH F"], Float[Array, "G O C kH F"]],
-    height: int,
+    pixels: tuple[Float[Array, "G N C H F_wide"], Float[Array, "G N C H F_wide"]],
+    weights: tuple[Float[Array, "G O C kH F_wide"], Float[Array, "G O C kH F_wide"]],
+    elements: Sequence[tuple[int, ...]],
+    shape: Sequence[int],
     stride: int,
     dilation: int,
 ) -> Complex[Array, "G N O H_out F"]:
-    """Correlate along columns, frequency by frequency, with the kernels' conjugates."""
-    groups, kernels, channels, kernel_height, width = weights[0].shape
-    shape = (groups, pixels[0].shape[1], kernels, height, width)
+    """Add up what some channels and rows (c, a) of the kernels, conjugated, give each frequency."""
     reals: list[Array] = []
     imaginaries: list[Array] = []
-    for c, a in itertools.product(range(channels), range(kernel_height)):
+    for c, a in elements:
         x, y = (_rows(part, c, a * dilation, stride, shape) for part in pixels)
         u, v = (_row(part.swapaxes(1, 2), c, a, shape) for part in weights)
         reals += [x * u, y * v]
@@ -117,7 +125,11 @@ def _sum_rows(
 
 
 def _rows(
-    part: Float[Array, "G N C H F"], channel: int, first: int, stride: int, shape: Sequence[int]
+    part: Float[Array, "G N C H F_wide"],
+    channel: int,
+    first: int,
+    stride: int,
+    shape: Sequence[int],
 ) -> Float[Array, "G N O H_out F"]:
     """Return the rows that one row of the kernel meets, for every kernel."""
     last = first + (shape[3] - 1) * stride
@@ -131,7 +143,7 @@ def _rows(
 
 
 def _row(
-    part: Float[Array, "G C O kH F"], channel: int, row: int, shape: Sequence[int]
+    part: Float[Array, "G C O kH F_wide"], channel: int, row: int, shape: Sequence[int]
 ) -> Float[Array, "G N O H_out F"]:
     """Return one row of every kernel, for every image and row."""
     groups, _, kernels = part.shape[:3]
