@@ -38,8 +38,8 @@ MUTATIONS = (
     Mutation(
         "shifted: offset by the wrong row",
         "algorithms/shifted.py",
-        "_shift(padded, c, a * dilation[0]",
-        "_shift(padded, c, (kernel.shape[-2] - 1 - a) * dilation[0]",
+        "shift(padded, c, a * dilation[0]",
+        "shift(padded, c, (kernel.shape[-2] - 1 - a) * dilation[0]",
         (ALGORITHMS, "-k", "shifted"),
     ),
     Mutation(

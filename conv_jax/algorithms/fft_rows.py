@@ -12,7 +12,7 @@ from jaxtyping import Array, Complex, Float, Num
 from conv_jax import padding
 from conv_jax.algorithms import tiles
 from conv_jax.algorithms.fft import fast_length, fft
-from conv_jax.algorithms.loops import apart, chained_sum, spread_width
+from conv_jax.algorithms.loops import apart, chained_sum, shift, spread_width
 from conv_jax.padding import Pads, Pair
 
 TILE = 32  # rows of a kernel, times channels, that one loop adds up
@@ -117,29 +117,16 @@ def _sum_rows(
     reals: list[Array] = []
     imaginaries: list[Array] = []
     for c, a in elements:
-        x, y = (_rows(part, c, a * dilation, stride, shape) for part in pixels)
+        x, y = (
+            lax.broadcast_in_dim(
+                shift(part, c, a * dilation, 0, (shape[3], shape[4]), (stride, 1)), shape, range(5)
+            )
+            for part in pixels
+        )
         u, v = (_row(part.swapaxes(1, 2), c, a, shape) for part in weights)
         reals += [x * u, y * v]
         imaginaries += [y * u, -(x * v)]
     return lax.complex(chained_sum(reals), chained_sum(imaginaries))
-
-
-def _rows(
-    part: Float[Array, "G N C H F_wide"],
-    channel: int,
-    first: int,
-    stride: int,
-    shape: Sequence[int],
-) -> Float[Array, "G N O H_out F"]:
-    """Return the rows that one row of the kernel meets, for every kernel."""
-    last = first + (shape[3] - 1) * stride
-    rows = lax.slice(
-        part,
-        (0, 0, channel, first, 0),
-        (*shape[:2], channel + 1, last + 1, shape[4]),
-        (1, 1, 1, stride, 1),
-    )
-    return lax.broadcast_in_dim(rows, shape, range(5))
 
 
 def _row(

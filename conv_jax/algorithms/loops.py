@@ -1,4 +1,4 @@
-"""What makes XLA compile fast loops over pixels: sums in chains, and on a CPU loops kept apart."""
+"""What makes XLA compile fast loops over pixels: sums of shifted copies, loops kept apart."""
 
 import functools
 import math
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Num
 
+from conv_jax.padding import Pair
+
 _CHAINS = 3
 _LINE = 16  # float32 numbers in a line of a cache
 
@@ -16,6 +18,19 @@ def chained_sum(terms: Sequence[Array]) -> Array:
     """Add up in a few sums side by side, so that one addition need not wait for the last."""
     chains = [functools.reduce(lax.add, terms[i::_CHAINS]) for i in range(_CHAINS) if terms[i:]]
     return functools.reduce(lax.add, chains)
+
+
+def shift(
+    image: Num[Array, "G N C H W"], channel: int, row: int, column: int, size: Pair, stride: Pair
+) -> Num[Array, "G N 1 H_out W_out"]:
+    """Return the pixels that one kernel element meets; jnp's indexing would trace slowly."""
+    last = row + (size[0] - 1) * stride[0], column + (size[1] - 1) * stride[1]
+    return lax.slice(
+        image,
+        (0, 0, channel, row, column),
+        (*image.shape[:2], channel + 1, last[0] + 1, last[1] + 1),
+        (1, 1, 1, *stride),
+    )
 
 
 def apart(

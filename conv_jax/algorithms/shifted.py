@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from conv_jax import padding
-from conv_jax.algorithms.loops import apart, chained_sum
+from conv_jax.algorithms.loops import apart, chained_sum, shift
 from conv_jax.padding import Pads, Pair
 
 APART_TERMS = 10  # up to 3x3 the sum is cheap to compute twice, and one loop starts sooner
@@ -37,7 +37,7 @@ def shifted(
     weights = _weights(kernel, shape)
     terms = []
     for c, a, b in weights:
-        pixels = _shift(padded, c, a * dilation[0], b * dilation[1], size, stride)
+        pixels = shift(padded, c, a * dilation[0], b * dilation[1], size, stride)
         terms.append(lax.mul(_broadcast(pixels, shape), weights[c, a, b]))
     return chained_sum(terms)
 
@@ -104,26 +104,13 @@ def _row_pairs(
     even: list[Array] = []
     odd: list[Array] = []
     for c, a, b in itertools.product(range(channels), range(height + 1), range(width)):
-        pixels = _shift(image, c, a, b * dilation, (shape[3], shape[4]), (2, stride))
+        pixels = shift(image, c, a, b * dilation, (shape[3], shape[4]), (2, stride))
         pixels = _broadcast(pixels, shape)
         if a < height:
             even.append(lax.mul(pixels, weights[c, a, b]))
         if a > 0:
             odd.append(lax.mul(pixels, weights[c, a - 1, b]))
     return lax.complex(chained_sum(even), chained_sum(odd))
-
-
-def _shift(
-    image: Num[Array, "G N C H W"], channel: int, row: int, column: int, size: Pair, stride: Pair
-) -> Num[Array, "G N 1 H_out W_out"]:
-    """Return the pixels that one kernel element meets; jnp's indexing would trace slowly."""
-    last = row + (size[0] - 1) * stride[0], column + (size[1] - 1) * stride[1]
-    return lax.slice(
-        image,
-        (0, 0, channel, row, column),
-        (*image.shape[:2], channel + 1, last[0] + 1, last[1] + 1),
-        (1, 1, 1, *stride),
-    )
 
 
 def _weights(
