@@ -119,7 +119,9 @@ def _sum_rows(
     for c, a in elements:
         x, y = (
             lax.broadcast_in_dim(
-                shift(part, c, a * dilation, 0, (shape[3], shape[4]), (stride, 1)), shape, range(5)
+                shift(part, (c, a * dilation, 0), size=(shape[3], shape[4]), stride=(stride, 1)),
+                shape,
+                range(5),
             )
             for part in pixels
         )

@@ -21,9 +21,10 @@ def chained_sum(terms: Sequence[Array]) -> Array:
 
 
 def shift(
-    image: Num[Array, "G N C H W"], channel: int, row: int, column: int, size: Pair, stride: Pair
+    image: Num[Array, "G N C H W"], start: tuple[int, int, int], *, size: Pair, stride: Pair
 ) -> Num[Array, "G N 1 H_out W_out"]:
-    """Return the pixels that one kernel element meets; jnp's indexing would trace slowly."""
+    """Return the pixels from a channel, row and column on; jnp's indexing would trace slowly."""
+    channel, row, column = start
     last = row + (size[0] - 1) * stride[0], column + (size[1] - 1) * stride[1]
     return lax.slice(
         image,

@@ -37,7 +37,7 @@ def shifted(
     weights = _weights(kernel, shape)
     terms = []
     for c, a, b in weights:
-        pixels = shift(padded, c, a * dilation[0], b * dilation[1], size, stride)
+        pixels = shift(padded, (c, a * dilation[0], b * dilation[1]), size=size, stride=stride)
         terms.append(lax.mul(_broadcast(pixels, shape), weights[c, a, b]))
     return chained_sum(terms)
 
@@ -104,7 +104,7 @@ def _row_pairs(
     even: list[Array] = []
     odd: list[Array] = []
     for c, a, b in itertools.product(range(channels), range(height + 1), range(width)):
-        pixels = shift(image, c, a, b * dilation, (shape[3], shape[4]), (2, stride))
+        pixels = shift(image, (c, a, b * dilation), size=(shape[3], shape[4]), stride=(2, stride))
         pixels = _broadcast(pixels, shape)
         if a < height:
             even.append(lax.mul(pixels, weights[c, a, b]))
