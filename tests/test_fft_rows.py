@@ -8,23 +8,23 @@ import pytest
 from cases import random_numbers
 from oracles import assert_close_groups
 
-from conv_jax.algorithms.fft_rows import MOST_ROWS, TILE, fft_on_cpu
+from conv_jax.algorithms.fft_rows import TILE, fft_on_cpu
 
 VALID = {"stride": (1, 1), "dilation": (1, 1), "pads": ((0, 0), (0, 0))}
-MANY = MOST_ROWS + 1  # rows, which take tiles
+MANY = TILE + 1  # rows, which take tiles
 CALLS = {
     "one_row": ((5, 20), (1, 9), 1, {}),
     "one_tile": ((TILE + 3, 11), (TILE, 4), 1, {}),
-    "two_loops": ((MOST_ROWS + 2, 7), (MOST_ROWS - 1, 3), 1, {}),
     "channels": ((20, 11), (9, 4), 3, {}),
-    "channels_in_two_loops": ((20, 11), (9, 4), 7, {}),
-    "tiles": ((MANY + 20, 11), (MANY, 4), 1, {}),
+    "tiles": ((MANY + 9, 11), (MANY, 4), 1, {}),
     "many_tiles": ((5 * TILE + 4, 9), (5 * TILE, 3), 1, {}),
     "tiles_of_channels": ((3 * TILE + 20, 9), (3 * TILE, 4), 2, {}),
     "many_channels": ((13, 9), (3, 4), TILE, {}),
     "tiles_with_stride": ((MANY + 9, 11), (MANY, 4), 1, {"stride": (3, 2)}),
     "tiles_with_dilation": ((2 * MANY + 9, 15), (MANY, 4), 1, {"dilation": (2, 3)}),
     "tiles_with_pads": ((MANY, 7), (MANY, 7), 1, {"pads": ((2, 3), (4, 0))}),
+    "flipped": ((9, 11), (4, 5), 1, {"pads": ((3, 1), (4, 2)), "stride": (2, 1)}),
+    "flipped_beyond": ((9, 11), (4, 5), 1, {"pads": ((9, 1), (4, 9)), "dilation": (1, 2)}),
 }
 
 

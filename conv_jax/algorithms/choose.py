@@ -10,7 +10,7 @@ import numpy as np
 
 from conv_jax import padding
 from conv_jax.algorithms import fft_rows
-from conv_jax.algorithms.fft import strip_height
+from conv_jax.algorithms.circle import bend, convolves
 from conv_jax.algorithms.matmul import TILE
 from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
@@ -221,19 +221,22 @@ def count(
     pixels = read + written + (2 * read if any(map(any, pads)) else 0)
     products = written * channels * taps
     counts = {"direct": Count("direct", pixels, products)}
-    if real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0]):
+    convolved = convolves(extent, pads)
+    circles = bend(size, extent, pads, convolves=convolved)
+    if real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0], convolved=convolved):
         kernel_rows = channels * kernel_shape[-2]
-        many = kernel_rows > fft_rows.MOST_ROWS
+        many = kernel_rows > fft_rows.TILE
         span = (fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
         tiled = span / (fft_rows.TILE * dilation[0]) if many else 1
         lines = planes_out * out[0]
         rows = planes_in * padded[0] * tiled + groups * kernels * kernel_rows + lines
         way = "fft of tiles of rows" if many else "fft of rows"
-        counts["fft"] = Count(way, rows * padded[1], lines * kernel_rows * padded[1])
+        length = circles[1].length
+        counts["fft"] = Count(way, rows * length, lines * kernel_rows * length)
     else:
-        area = padded[1] * strip_height(padded[0], padded[1], extent[0])
-        transformed = read + groups * kernels * channels * area + planes_out * math.prod(unstrided)
-        counts["fft"] = Count("fft", pixels, transformed * math.log2(max(2, area)))
+        area = circles[0].length * circles[1].length
+        transforms = planes_in + groups * kernels * channels + planes_out
+        counts["fft"] = Count("fft", pixels, transforms * area * math.log2(max(2, area)))
     if math.prod(out) >= taps:
         windows = planes_in * math.prod(out) * taps
         counts["matmul"] = Count("matmul of windows", pixels + 2 * windows, products)

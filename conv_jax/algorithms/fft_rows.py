@@ -1,6 +1,5 @@
 """Correlation by Fourier transforms of rows alone, where kernel or result have few rows."""
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -11,13 +10,13 @@ from jaxtyping import Array, Complex, Float, Num
 
 from conv_jax import padding
 from conv_jax.algorithms import tiles
-from conv_jax.algorithms.fft import fast_length, fft
+from conv_jax.algorithms.circle import bend, convolves, take, within_reach
+from conv_jax.algorithms.fft import fft
 from conv_jax.algorithms.loops import apart, chained_sum, shift, spread_width
 from conv_jax.padding import Pads, Pair
 
 TILE = 32  # rows of a kernel, times channels, that one loop adds up
-MOST_ROWS = 2 * TILE  # that so many loops add up, untiled
-_FEW_ROWS = 64  # of a result, that tiles of kernels with more rows give
+_FEW_ROWS = 12  # of a kernel or its gradient, where transforms of several images are shared
 _FEW_PLANES = 8  # images or kernels: every tile gives a result for every pair of them
 
 
@@ -34,62 +33,73 @@ def fft_on_cpu(
     out[i] = F^-1( sum_a F(image[i + a]) conj(F(kernel[a])) )
 
     XLA's transforms along columns are slow on a CPU: those of rows and this sum take 0.5 to 0.9
-    of the time of `fft`. A kernel of many rows, as in the gradient of a kernel, is cut into tiles.
+    of the time of `fft`, up to 32 rows of a kernel. One of more rows, as in the gradient of a
+    kernel, is cut into tiles if the result has few.
     The error bound of `fft` holds here too, with the terms of the sum on top. A NaN spreads over
     the rows of outputs that see it, and over others where it meets the zeros that fill up a tile.
     """
-    padded = padding.pad(image, pads)
     height, width = padding.output_shape(
-        padded.shape, kernel.shape[-2:], stride=stride, dilation=dilation
+        image.shape, kernel.shape[-2:], stride=stride, dilation=dilation, padding=pads
     )
+    extent = padding.kernel_extent(kernel.shape[-2:], dilation)
+    convolved = convolves(extent, pads)
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
-    if not (is_real and is_by_rows(image.shape, kernel.shape, height)):
+    if not (is_real and is_by_rows(image.shape, kernel.shape, height, convolved=convolved)):
         return fft(image, kernel, stride=stride, dilation=dilation, pads=pads)
-    length = fast_length(padded.shape[-1])
-    x, y = _transform_rows(padded, length)
-    u, v = _transform_rows(padding.dilate(kernel, (1, dilation[1])), length)
-    groups, many = kernel.shape[0], math.prod(kernel.shape[2:4]) > MOST_ROWS
+    image, pads = within_reach(image, extent, pads)
+    _, circle = bend(image.shape[-2:], extent, pads, convolves=convolved)
+    length = circle.length
+    x, y = (padding.pad(part, (pads[0], (0, 0))) for part in _transform_rows(image, length))
+    kernel_rows = padding.dilate(kernel, (1, dilation[1]))
+    if convolved:
+        u, v = _transform_rows(jnp.flip(kernel_rows, -1), length)
+        v = -v
+    else:
+        u, v = _transform_rows(kernel_rows, length)
+    groups, many = kernel.shape[0], math.prod(kernel.shape[2:4]) > TILE
     if many:
         count = -(-kernel.shape[3] // TILE)
         span = (TILE - 1) * dilation[0] + (height - 1) * stride[0] + 1
         x, y = (_tiles(part, count, step=TILE * dilation[0], rows=span) for part in (x, y))
         u, v = (_tiles(part, count, step=TILE, rows=TILE) for part in (u, v))
-    elements = list(itertools.product(*map(range, u.shape[2:4])))
     shape = (x.shape[0], x.shape[1], u.shape[1], height, length // 2 + 1)
-
-    def add_up(some: Sequence[tuple[int, ...]]) -> Complex[Array, "G N O H_out F"]:
-        return apart(
-            lambda: _sum_rows((x, y), (u, v), some, shape, stride[0], dilation[0]),
-            kernel,
-            shape=shape,
-            dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
-        )
-
-    parts = [add_up(elements[i : i + TILE]) for i in range(0, len(elements), TILE)]
-    sums = functools.reduce(lax.add, parts)
+    sums = apart(
+        lambda: _sum_rows((x, y), (u, v), shape, stride[0], dilation[0]),
+        kernel,
+        shape=shape,
+        dtype=jnp.dtype("complex128" if image.dtype == jnp.float64 else "complex64"),
+    )
     if many:
         sums = sums.reshape(groups, -1, *sums.shape[1:]).sum(axis=1)
     lines = jnp.fft.irfft(sums, length)
-    return lines[..., : (width - 1) * stride[1] + 1 : stride[1]]
+    return take(lines, circle, width, stride=stride[1], axis=4)
 
 
-def is_by_rows(image_shape: Sequence[int], kernel_shape: Sequence[int], height: int) -> bool:
+def is_by_rows(
+    image_shape: Sequence[int], kernel_shape: Sequence[int], height: int, *, convolved: bool
+) -> bool:
     """Tell whether only rows are transformed.
 
     Args:
       image_shape: (G, N, C, H, W), of real numbers.
       kernel_shape: (G, O, C, kH, kW).
       height: rows of the result.
+      convolved: what `convolves` tells, in the gradient of an image.
     """
-    few_planes = min(image_shape[1], kernel_shape[1]) <= _FEW_PLANES
-    return math.prod(kernel_shape[2:4]) <= MOST_ROWS or (few_planes and height <= _FEW_ROWS)
+    rows, is_one = math.prod(kernel_shape[2:4]), image_shape[1] * image_shape[2] == 1
+    # Gradients share transforms of both axes, which pays for several images from fewer rows on.
+    few = TILE if is_one else _FEW_ROWS
+    if rows <= TILE:
+        return not convolved or rows <= few
+    return height <= few and min(image_shape[1], kernel_shape[1]) <= _FEW_PLANES
 
 
 def _transform_rows(
     array: Float[Array, "*axes W"], length: int
 ) -> tuple[Float[Array, "*axes F_wide"], Float[Array, "*axes F_wide"]]:
     """Return the real and the imaginary parts of `rfft(array, length)`, filled up with zeros."""
-    transform = jnp.fft.rfft(array, length)
+    flat = array.reshape(-1, *array.shape[-2:])  # so that XLA finds what it has computed
+    transform = jnp.fft.rfft(flat, length).reshape(*array.shape[:-1], -1)
     width = transform.shape[-1]
     config = [(0, 0, 0)] * (array.ndim - 1) + [(0, spread_width(width) - width, 0)]
     parts = transform.real, transform.imag
@@ -108,15 +118,14 @@ def _tiles(
 def _sum_rows(
     pixels: tuple[Float[Array, "G N C H F_wide"], Float[Array, "G N C H F_wide"]],
     weights: tuple[Float[Array, "G O C kH F_wide"], Float[Array, "G O C kH F_wide"]],
-    elements: Sequence[tuple[int, ...]],
     shape: Sequence[int],
     stride: int,
     dilation: int,
 ) -> Complex[Array, "G N O H_out F"]:
-    """Add up what some channels and rows (c, a) of the kernels, conjugated, give each frequency."""
+    """Add up what the channels and rows of the kernels, conjugated, give each frequency."""
     reals: list[Array] = []
     imaginaries: list[Array] = []
-    for c, a in elements:
+    for c, a in itertools.product(*map(range, weights[0].shape[2:4])):
         x, y = (
             lax.broadcast_in_dim(
                 shift(part, (c, a * dilation, 0), size=(shape[3], shape[4]), stride=(stride, 1)),
