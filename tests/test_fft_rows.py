@@ -20,6 +20,8 @@ CALLS = {
     "many_tiles": ((5 * TILE + 4, 9), (5 * TILE, 3), 1, {}),
     "tiles_of_channels": ((3 * TILE + 20, 9), (3 * TILE, 4), 2, {}),
     "many_channels": ((13, 9), (3, 4), TILE, {}),
+    "wide": ((10, MANY + 39), (3, MANY + 38), 2, {"stride": (1, 2)}),
+    "turned": ((MANY + 39, 10), (MANY, 9), 2, {"stride": (2, 1), "pads": ((3, 0), (0, 1))}),
     "tiles_with_stride": ((MANY + 9, 11), (MANY, 4), 1, {"stride": (3, 2)}),
     "tiles_with_dilation": ((2 * MANY + 9, 15), (MANY, 4), 1, {"dilation": (2, 3)}),
     "tiles_with_pads": ((MANY, 7), (MANY, 7), 1, {"pads": ((2, 3), (4, 0))}),
@@ -76,7 +78,7 @@ def test_few_rows_are_transformed_alone(name):
 @pytest.mark.parametrize(
     ("size", "kernel_size", "dtype"),
     [
-        pytest.param((MANY + 99, 9), (MANY, 9), "float32", id="kernel_and_result_of_many_rows"),
+        pytest.param((MANY + 99, 30), (MANY, 9), "float32", id="kernel_and_result_of_many_rows"),
         pytest.param((20, 11), (9, 4), "complex64", id="complex"),
     ],
 )

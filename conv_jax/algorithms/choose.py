@@ -220,23 +220,11 @@ def count(
     read, written = planes_in * math.prod(padded), planes_out * math.prod(out)
     pixels = read + written + (2 * read if any(map(any, pads)) else 0)
     products = written * channels * taps
-    counts = {"direct": Count("direct", pixels, products)}
-    convolved = convolves(extent, pads)
-    circles = bend(size, extent, pads, convolves=convolved)
-    if real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0], convolved=convolved):
-        kernel_rows = channels * kernel_shape[-2]
-        many = kernel_rows > fft_rows.TILE
-        span = (fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
-        tiled = span / (fft_rows.TILE * dilation[0]) if many else 1
-        lines = planes_out * out[0]
-        rows = planes_in * padded[0] * tiled + groups * kernels * kernel_rows + lines
-        way = "fft of tiles of rows" if many else "fft of rows"
-        length = circles[1].length
-        counts["fft"] = Count(way, rows * length, lines * kernel_rows * length)
-    else:
-        area = circles[0].length * circles[1].length
-        transforms = planes_in + groups * kernels * channels + planes_out
-        counts["fft"] = Count("fft", pixels, transforms * area * math.log2(max(2, area)))
+    shapes = {"stride": stride, "dilation": dilation, "pads": pads, "real_on_cpu": real_on_cpu}
+    counts = {
+        "direct": Count("direct", pixels, products),
+        "fft": _count_fft(image_shape, kernel_shape, **shapes),
+    }
     if math.prod(out) >= taps:
         windows = planes_in * math.prod(out) * taps
         counts["matmul"] = Count("matmul of windows", pixels + 2 * windows, products)
@@ -249,3 +237,45 @@ def count(
         paired = real_on_cpu and is_paired(kernel_shape, out[0], stride=stride, dilation=dilation)
         counts["shifted"] = Count("shifted in pairs" if paired else "shifted", pixels, products)
     return counts
+
+
+def _count_fft(
+    image_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    real_on_cpu: bool,
+) -> Count:
+    groups, images, channels, *size = image_shape
+    kernels, kernel_size = kernel_shape[1], kernel_shape[-2:]
+    out = padding.output_shape(
+        image_shape, kernel_size, stride=stride, dilation=dilation, padding=pads
+    )
+    if real_on_cpu and fft_rows.is_turned(kernel_shape, out):
+        return _count_fft(
+            (groups, images, channels, *size[::-1]),
+            (groups, kernels, channels, *kernel_size[::-1]),
+            stride=(stride[1], stride[0]),
+            dilation=(dilation[1], dilation[0]),
+            pads=(pads[1], pads[0]),
+            real_on_cpu=True,
+        )
+    extent = padding.kernel_extent(kernel_size, dilation)
+    convolved = convolves(extent, pads)
+    circles = bend(size, extent, pads, convolves=convolved)
+    planes_in, planes_out = groups * images * channels, groups * images * kernels
+    if not (
+        real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0], convolved=convolved)
+    ):
+        area = circles[0].length * circles[1].length
+        transforms = planes_in + groups * kernels * channels + planes_out
+        return Count("fft", 0, transforms * area * math.log2(max(2, area)))
+    kernel_rows, length, lines = channels * kernel_size[0], circles[1].length, planes_out * out[0]
+    many = kernel_rows > fft_rows.TILE
+    span = (fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
+    tiled = span / (fft_rows.TILE * dilation[0]) if many else 1
+    rows = planes_in * (size[0] + sum(pads[0])) * tiled + groups * kernels * kernel_rows + lines
+    way = "fft of tiles of rows" if many else "fft of rows"
+    return Count(way, rows * length, lines * kernel_rows * length)

@@ -17,6 +17,7 @@ from conv_jax.padding import Pads, Pair
 
 TILE = 32  # rows of a kernel, times channels, that one loop adds up
 _FEW_ROWS = 12  # of a kernel or its gradient, where transforms of several images are shared
+_NARROW = 8  # times as high as wide: sums over columns repay two transpositions
 _FEW_PLANES = 8  # images or kernels: every tile gives a result for every pair of them
 
 
@@ -41,9 +42,18 @@ def fft_on_cpu(
     height, width = padding.output_shape(
         image.shape, kernel.shape[-2:], stride=stride, dilation=dilation, padding=pads
     )
+    is_real = jnp.issubdtype(image.dtype, jnp.floating)
+    if is_real and is_turned(kernel.shape, (height, width)):
+        turned = fft_on_cpu(
+            image.swapaxes(-2, -1),
+            kernel.swapaxes(-2, -1),
+            stride=(stride[1], stride[0]),
+            dilation=(dilation[1], dilation[0]),
+            pads=(pads[1], pads[0]),
+        )
+        return turned.swapaxes(-2, -1)
     extent = padding.kernel_extent(kernel.shape[-2:], dilation)
     convolved = convolves(extent, pads)
-    is_real = jnp.issubdtype(image.dtype, jnp.floating)
     if not (is_real and is_by_rows(image.shape, kernel.shape, height, convolved=convolved)):
         return fft(image, kernel, stride=stride, dilation=dilation, pads=pads)
     image, pads = within_reach(image, extent, pads)
@@ -73,6 +83,11 @@ def fft_on_cpu(
         sums = sums.reshape(groups, -1, *sums.shape[1:]).sum(axis=1)
     lines = jnp.fft.irfft(sums, length)
     return take(lines, circle, width, stride=stride[1], axis=4)
+
+
+def is_turned(kernel_shape: Sequence[int], size: Pair) -> bool:
+    """Tell whether columns are transformed: for a narrow result, as the gradient of a column."""
+    return kernel_shape[-2] > TILE and _NARROW * size[1] <= size[0]
 
 
 def is_by_rows(
