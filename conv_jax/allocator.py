@@ -5,7 +5,7 @@ import sys
 
 # Names and numbers of <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_NEVER = 2**31 - 1
+_NEVER = -1
 
 
 def keep_freed_memory() -> bool:

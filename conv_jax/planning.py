@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from conv_jax import dtypes
 from conv_jax import padding as rules
-from conv_jax.algorithms.choose import predict, predict_separable
+from conv_jax.algorithms.costs import predict, predict_separable
 from conv_jax.padding import Padding
 
 
@@ -43,7 +43,7 @@ def plan(
 ) -> Plan:
     """Tell which algorithm `corr2d(..., algorithm="auto")` takes, and the predicted times.
 
-    The times are those of the cost model in `algorithms/choose.py`, fitted on one machine with
+    The times are those of the cost model in `algorithms/costs.py`, fitted on one machine with
     two cores; on others their ratios count.
 
     Args:

@@ -1,6 +1,6 @@
 """Fit the cost model of "auto" to a benchmark: `python -m experiments.fit_costs RESULT.json`.
 
-Prints the table for `conv_jax/algorithms/choose.py`, and how far its predictions are off.
+Prints the table for `conv_jax/algorithms/costs.py`, and how far its predictions are off.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from conv_jax.algorithms import choose
-from conv_jax.algorithms.choose import Cost, Count
+from conv_jax.algorithms import costs
+from conv_jax.algorithms.costs import Cost, Count
 
 PLAIN = {"stride": (1, 1), "dilation": (1, 1), "real_on_cpu": True}
 
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
 
 def samples(cells: list[dict[str, Any]]) -> dict[str, list[Sample]]:
     """Return samples by way, from the cells of random kernels."""
-    found: dict[str, list[Sample]] = {way: [] for way in choose.CPU}
+    found: dict[str, list[Sample]] = {way: [] for way in costs.CPU}
     for cell in cells:
         if cell["kind"] != "random":
             continue
@@ -65,7 +65,7 @@ def errors(cost: Cost, measured: Iterable[Sample]) -> np.ndarray:
 def _value(cell: dict[str, Any]) -> dict[str, Count]:
     height, width = map(int, cell["kernel"].split("x"))
     image, kernel = (1, cell["batch"], 1, cell["n"], cell["n"]), (1, 1, 1, height, width)
-    return choose.count(image, kernel, pads=((0, 0), (0, 0)), **PLAIN)
+    return costs.count(image, kernel, pads=((0, 0), (0, 0)), **PLAIN)
 
 
 def _gradients(cell: dict[str, Any]) -> list[dict[str, Count]]:
@@ -75,8 +75,8 @@ def _gradients(cell: dict[str, Any]) -> list[dict[str, Count]]:
     size = (n - height + 1, n - width + 1)
     full = ((height - 1, height - 1), (width - 1, width - 1))
     return [
-        choose.count((1, batch, 1, *size), (1, 1, 1, height, width), pads=full, **PLAIN),
-        choose.count((1, 1, batch, n, n), (1, 1, batch, *size), pads=((0, 0), (0, 0)), **PLAIN),
+        costs.count((1, batch, 1, *size), (1, 1, 1, height, width), pads=full, **PLAIN),
+        costs.count((1, 1, batch, n, n), (1, 1, batch, *size), pads=((0, 0), (0, 0)), **PLAIN),
     ]
 
 

@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         "fft: results from the wrong place on the circle",
         "algorithms/circle.py",
-        "(e - 1 if convolves else 0) - pad[0]",
-        "(e - 1 if convolves else 0) + pad[0]",
+        "(e - 1 if convolved else 0) - pad[0]",
+        "(e - 1 if convolved else 0) + pad[0]",
         (ALGORITHMS, "-k", "fft"),
     ),
     Mutation(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import conv_jax as cj
-from conv_jax.algorithms import choose
+from conv_jax.algorithms import costs
 
 CALLS = {
     "small": ((64, 64), (3, 3), {}),
@@ -60,9 +60,9 @@ def test_integers_are_never_planned_for_fft(dtype):
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 def test_too_many_terms_and_columns_are_not_written_out(platform):
-    many = choose.MOST_TERMS + 1
+    many = costs.MOST_TERMS + 1
     assert "shifted" not in cj.plan((512, 512), (1, many), platform=platform).seconds
-    columns = (400, 400 + choose.MOST_COLUMNS)
+    columns = (400, 400 + costs.MOST_COLUMNS)
     assert "matmul" not in cj.plan(columns, (360, 400), platform=platform).seconds
     assert "matmul" in cj.plan(columns, (390, 400), platform=platform).seconds
 

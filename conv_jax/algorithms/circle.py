@@ -18,7 +18,7 @@ class Circle(NamedTuple):
 
 
 def bend(
-    size: Sequence[int], extent: Pair, pads: Pads, *, convolves: bool
+    size: Sequence[int], extent: Pair, pads: Pads, *, convolved: bool
 ) -> tuple[Circle, Circle]:
     """Return the circles on which an image of this size meets a kernel of this extent.
 
@@ -28,7 +28,7 @@ def bend(
     kernel, that under the last, and so needs no result from before its start.
     """
     rows, columns = (
-        Circle(fast_length(max(n + max(pad), e)), (e - 1 if convolves else 0) - pad[0])
+        Circle(fast_length(max(n + max(pad), e)), (e - 1 if convolved else 0) - pad[0])
         for n, e, pad in zip(size, extent, pads, strict=True)
     )
     return rows, columns

@@ -78,7 +78,7 @@ def _whole(
     extent = (kernel.shape[-2], kernel.shape[-1])
     image, pads = within_reach(image, extent, pads)
     convolved = convolves(extent, pads)
-    circles = bend(image.shape[-2:], extent, pads, convolves=convolved)
+    circles = bend(image.shape[-2:], extent, pads, convolved=convolved)
     lengths = circles[0].length, circles[1].length
     weights = jnp.flip(kernel, (-2, -1)) if convolved else kernel.conj()
     pixels, weights = _transform(image, lengths), _transform(weights, lengths)

@@ -57,7 +57,7 @@ def fft_on_cpu(
     if not (is_real and is_by_rows(image.shape, kernel.shape, height, convolved=convolved)):
         return fft(image, kernel, stride=stride, dilation=dilation, pads=pads)
     image, pads = within_reach(image, extent, pads)
-    _, circle = bend(image.shape[-2:], extent, pads, convolves=convolved)
+    _, circle = bend(image.shape[-2:], extent, pads, convolved=convolved)
     length = circle.length
     x, y = (padding.pad(part, (pads[0], (0, 0))) for part in _transform_rows(image, length))
     kernel_rows = padding.dilate(kernel, (1, dilation[1]))

@@ -14,6 +14,7 @@ from conv_jax.algorithms.loops import apart, chained_sum, shift
 from conv_jax.padding import Pads, Pair
 
 APART_TERMS = 10  # up to 3x3 the sum is cheap to compute twice, and one loop starts sooner
+_APART_IN_LINE = 7  # of one row or column, which the pass along the other axis would repeat
 PAIRED_TERMS = 36  # from 6x6 on, sharing loads between two rows wins more than one pass more costs
 
 
@@ -62,7 +63,8 @@ def shifted_on_cpu(
     )
     shape = (*image.shape[:2], kernel.shape[1], *size)
     whole = functools.partial(shifted, stride=stride, dilation=dilation)
-    if math.prod(kernel.shape[-3:]) < APART_TERMS or not jnp.issubdtype(image.dtype, jnp.inexact):
+    few = _APART_IN_LINE if 1 in kernel.shape[-2:] else APART_TERMS
+    if math.prod(kernel.shape[-3:]) < few or not jnp.issubdtype(image.dtype, jnp.inexact):
         return whole(image, kernel, pads=pads)
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
     if not (is_real and is_paired(kernel.shape, size[0], stride=stride, dilation=dilation)):
