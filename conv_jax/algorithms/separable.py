@@ -1,11 +1,13 @@
 """Correlation with an outer product, or a sum of two: one axis after the other."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Num, Shaped
 
 from conv_jax.padding import Pads, Pair
@@ -46,13 +48,21 @@ def separable(
 ) -> Num[Array, "G N O H_out W_out"]:
     """Correlate each row of the image, then each column of the result, and add up the factors.
 
-    kH + kW products for each factor and pixel instead of kH * kW. Derivatives are those of the
-    two passes, each by the algorithm that is fastest for it.
+    kH + kW products for each factor and pixel instead of kH * kW. The image's derivatives are those
+    of the two passes; the factors' go through the kernel that they make, whose gradient takes one
+    correlation instead of two and no intermediate image.
 
     Rows go first: they shorten each other from, as a rule, a power of two to a length at which
     the pixels that the pass over columns needs together do not fall on one line of a cache. At
     2048 x 2048 and 31 x 31 that halves the time.
     """
+    return _two_passes(image, factors, stride, dilation, pads)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _two_passes(
+    image: Num[Array, "G N C H W"], factors: Factors, stride: Pair, dilation: Pair, pads: Pads
+) -> Num[Array, "G N O H_out W_out"]:
     wide = correlate(
         image,
         factors.rows[None, :, None, None, :],
@@ -69,6 +79,32 @@ def separable(
         pads=(pads[0], (0, 0)),
         algorithm="auto",
     )
+
+
+@functools.partial(_two_passes.defjvp, symbolic_zeros=True)
+def _derivative(
+    stride: Pair,
+    dilation: Pair,
+    pads: Pads,
+    primals: tuple[Array, Factors],
+    tangents: tuple[Array | SymbolicZero, Factors],
+) -> tuple[Array, Array]:
+    image, factors = primals
+    of_image, of_factors = tangents
+    sums = _two_passes(image, factors, stride, dilation, pads)
+    parts = []
+    if not isinstance(of_image, SymbolicZero):
+        parts.append(_two_passes(of_image, factors, stride, dilation, pads))
+    kernels = [
+        Factors(*parts).product(image.dtype)
+        for parts in ((of_factors.columns, factors.rows), (factors.columns, of_factors.rows))
+        if not any(isinstance(part, SymbolicZero) for part in parts)
+    ]
+    if kernels:
+        kernel = functools.reduce(jnp.add, kernels)[None, None, None]
+        options = {"stride": stride, "dilation": dilation, "pads": pads, "algorithm": "auto"}
+        parts.append(correlate(image, kernel, **options))
+    return sums, functools.reduce(jnp.add, parts)
 
 
 def factorize(kernel: Shaped[Array, "kH kW"], dtype: np.dtype) -> Factors | None:
