@@ -175,8 +175,8 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
         if ready.compile_seconds is not None:
             times[name]["compile"] = ready.compile_seconds
             past.compiled[name, cell.kernel, cell.quantity] = ready.compile_seconds
-        if first > limit:  # once more, for the first call found no memory to use again
-            times[name] |= bench_timing.statistics([bench_timing.time_once(ready.call)[0]])
+        if first > limit:  # the first call found no memory to use again
+            times[name] |= bench_timing.statistics([bench_timing.time_warm(ready.call)])
         else:
             calls[name] = ready.call
     turns = bench_timing.time_in_turns(calls, pace=task.pace, seed=task.config.seed)

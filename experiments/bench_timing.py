@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from experiments.bench_cells import Cell
 
 Call = Callable[[], Any]
 MATMUL_SIZE = 2048
+_FEW_FAULTS = 1000  # that any interpreter needs from time to time
+_WARM_CALLS = 5
 
 
 class Pace(NamedTuple):
@@ -34,9 +37,10 @@ def time_in_turns(calls: Mapping[str, Call], *, pace: Pace, seed: int) -> dict[s
     The order is shuffled in every round, so that none always follows the same one, whose threads
     may be spinning still and whose arrays are in the cache. A turn is as many calls as `turn`
     allows; the first half of them, if there are two or more, only settles the caches and
-    the thread pool, and the median of the others is the turn's time. On a virtual machine, a
-    turn in which the host gave a processor to others does not count and is taken again in a
-    later round, up to as many times as there are turns that count, plus `min_rounds`.
+    the thread pool, and the median of the others is the turn's time. A turn does not count if
+    the host of a virtual machine gave a processor to others, or if it had to be given memory by
+    the system, which takes longer than most functions; it is taken again in a later round, up to
+    as many times as there are turns that count, plus `min_rounds`.
 
     Args:
       calls: each blocks until its result is there.
@@ -58,11 +62,12 @@ def time_in_turns(calls: Mapping[str, Call], *, pace: Pace, seed: int) -> dict[s
     with _no_garbage_collection():
         while active := [name for name in calls if is_active(name)]:
             for index in orders.permutation(len(active)):
-                name, before = active[index], stolen_seconds()
+                name, stolen, faults = active[index], stolen_seconds(), page_faults()
                 samples = _turn(calls[name], pace.turn)
                 used[name] += sum(samples)
                 may_lose = len(lost[name]) < len(turns[name]) + pace.min_rounds
-                counts = stolen_seconds() == before or not may_lose
+                calm = stolen_seconds() == stolen and page_faults() - faults < _FEW_FAULTS
+                counts = calm or not may_lose
                 kept = turns if counts else lost
                 kept[name].append(float(np.median(samples[len(samples) // 2 :])))
     return turns
@@ -75,6 +80,26 @@ def stolen_seconds() -> float:
     except (OSError, IndexError, ValueError):
         return 0.0
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def page_faults() -> int:
+    """Return how many pages of memory this process has been given so far; Linux tells."""
+    try:
+        after_name = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        return int(after_name.split()[7])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def time_warm(call: Call) -> float:
+    """Return the seconds of the first call that is given hardly any memory, or of the last."""
+    seconds = math.nan
+    for _ in range(_WARM_CALLS):
+        faults = page_faults()
+        seconds, _ = time_once(call)
+        if page_faults() - faults < _FEW_FAULTS:
+            break
+    return seconds
 
 
 def time_once(call: Call) -> tuple[float, Any]:

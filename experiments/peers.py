@@ -118,30 +118,30 @@ def torch_conv2d(case: Case) -> Ready | None:
 
 
 def torch_fft(case: Case) -> Ready | None:
-    """Multiply torch's Fourier transforms; the gradient as torch derives it, forward pass aside."""
+    """Multiply torch's Fourier transforms, each computed once, for values or for gradients."""
     if case.padding != "valid":
         return None
     torch: Any = importlib.import_module("torch")
     fast: Any = importlib.import_module("scipy.fft").next_fast_len
     lengths = [fast(case.cell.n, real=True)] * 2
     height, width = (case.cell.n - k + 1 for k in case.cell.kernel_shape)
+    forward = functools.partial(torch.fft.rfft2, s=lengths)
+    back = functools.partial(torch.fft.irfft2, s=lengths)
     images, kernel = (torch.from_numpy(part) for part in (case.inputs.images, case.inputs.kernel))
-
-    def correlate(images: Any, kernel: Any) -> Any:
-        product = torch.fft.rfft2(images, lengths) * torch.fft.rfft2(kernel, lengths).conj()
-        return torch.fft.irfft2(product, lengths)[:, :height, :width]
-
     if case.cell.quantity == "value":
         return Ready(
-            lambda: torch.no_grad()(correlate)(images, kernel),
+            lambda: back(forward(images) * forward(kernel).conj())[:, :height, :width],
             lambda values: {"value": values.numpy()},
         )
-    inputs = images.requires_grad_(), kernel.requires_grad_()
-    result, cotangent = correlate(*inputs), torch.from_numpy(case.inputs.cotangent)
-    return Ready(
-        lambda: torch.autograd.grad(result, inputs, cotangent, retain_graph=True),
-        lambda found: {"image": found[0].numpy(), "kernel": found[1].numpy()},
-    )
+    cotangent = torch.from_numpy(case.inputs.cotangent)
+
+    def gradient() -> tuple[Any, Any]:
+        of_cotangent = forward(cotangent)
+        by_image = back(of_cotangent * forward(kernel))[:, : case.cell.n, : case.cell.n]
+        by_kernel = back((forward(images) * of_cotangent.conj()).sum(dim=0))
+        return by_image, by_kernel[: case.cell.kernel_shape[0], : case.cell.kernel_shape[1]]
+
+    return Ready(gradient, lambda found: {"image": found[0].numpy(), "kernel": found[1].numpy()})
 
 
 def torch_separable(case: Case) -> Ready | None:

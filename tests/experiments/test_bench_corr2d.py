@@ -1,4 +1,5 @@
 import json
+import mmap
 import sys
 import time
 from pathlib import Path
@@ -267,6 +268,32 @@ def test_a_turn_that_the_host_disturbed_does_not_count(monkeypatch):
     monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
     pace = bench_timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
     assert bench_timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
+
+
+def test_a_turn_that_was_given_memory_does_not_count(monkeypatch):
+    new = iter([0, 2**30, *[2**30] * 100])  # in the first turn
+    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: 0.0)
+    monkeypatch.setattr(bench_timing, "page_faults", lambda: next(new))
+    seconds = iter([5.0, *[1.0] * 100])
+    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
+    pace = bench_timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
+    assert bench_timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
+
+
+def test_slow_calls_are_timed_warm(monkeypatch):
+    new = iter([0, 2**30, 2**30, 2**31, 2**31, 2**31])  # the third call needs none
+    monkeypatch.setattr(bench_timing, "page_faults", lambda: next(new))
+    seconds = iter([5.0, 4.0, 3.0])
+    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
+    assert bench_timing.time_warm(print) == 3.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells")
+def test_new_memory_is_noticed():
+    before = bench_timing.page_faults()
+    with mmap.mmap(-1, 5000 * mmap.PAGESIZE) as memory:
+        memory[:: mmap.PAGESIZE] = b"1" * 5000
+    assert bench_timing.page_faults() - before >= 5000
 
 
 def test_a_host_that_always_disturbs_does_not_stop_the_clock(monkeypatch):
