@@ -51,7 +51,7 @@ def fit(measured: list[Sample]) -> Cost:
     """Return the non-negative costs of least squared relative error, in nanoseconds."""
     seconds = np.array([sample.seconds for sample in measured])
     features = np.array([sample[:3] for sample in measured], float)
-    scale = features.max(axis=0)
+    scale = np.maximum(features.max(axis=0), 1)  # none of a way may count pixels
     solution, _ = nnls(features / scale / seconds[:, None], np.ones(len(measured)))
     return Cost(*(1e9 * solution / scale))
 

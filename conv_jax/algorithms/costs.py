@@ -35,14 +35,14 @@ class Count(NamedTuple):
 
 
 # Fitted by `python -m experiments.fit_costs` to a benchmark of images from 256 to 2048 squared on
-# two cores of an AMD EPYC; "fft", both kinds of tiles, and the calls of sums and "direct" by hand.
+# two cores of an AMD EPYC; both kinds of tiles, "shifted" and the calls of "direct" by hand.
 CPU = {
     "direct": Cost(70e3, 6.9, 0.52),
     "shifted": Cost(70e3, 0.11, 0.025),
-    "shifted in pairs": Cost(150e3, 0.35, 0.029),
-    "fft": Cost(540e3, 0, 0.22),
-    "fft of rows": Cost(250e3, 2.6, 0.145),
-    "fft of tiles of rows": Cost(600e3, 2.6, 0.145),
+    "shifted in pairs": Cost(210e3, 0.44, 0.027),
+    "fft": Cost(280e3, 0, 0.17),
+    "fft of rows": Cost(200e3, 2.5, 0.093),
+    "fft of tiles of rows": Cost(500e3, 2.5, 0.093),
     "matmul of windows": Cost(70e3, 0.27, 0.033),
     "matmul of tiles": Cost(100e3, 3.3, 0.08),
 }
