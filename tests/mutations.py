@@ -82,7 +82,7 @@ MUTATIONS = (
         "algorithms/fft.py",
         "if convolved else kernel.conj()",
         "if convolved else kernel",
-        (ALGORITHMS, "-k", "fft"),
+        ("tests/test_fft.py",),
     ),
     Mutation(
         "fft: results from the wrong place on the circle",
