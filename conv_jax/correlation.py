@@ -93,7 +93,8 @@ def corr2d(
     )
     if algorithm not in NAMES:
         known = ", ".join(map(repr, NAMES))
-        raise ValueError(f"algorithm: expected one of {known}, got {algorithm!r}")
+        hint = padding_rules.did_you_mean(algorithm, NAMES)
+        raise ValueError(f"algorithm: expected one of {known}, got {algorithm!r}{hint}")
     sum_dtype, result_dtype = dtypes.sum_and_result(
         image.dtype, kernel.dtype, preferred=preferred_element_type
     )
@@ -176,6 +177,10 @@ def corr2d_reference(
     >>> corr2d_reference([[1, 2, 4]], [[-1, 1]])
     Array([[1, 2]], dtype=int32)
     """
+    if "algorithm" in options:
+        raise ValueError(
+            f"algorithm: expected none beside 'reference' itself, got {options['algorithm']!r}"
+        )
     return corr2d(image, kernel, algorithm="reference", **options)
 
 
@@ -199,16 +204,15 @@ def _as_kernel(kernel: Any, *, flip: bool = False) -> Shaped[Array, "kH kW"] | F
 
 def _vectors(kernel: tuple) -> list[Shaped[Array, "k"]]:
     """Return the (column, row) of a separable kernel in one dtype."""
-    shapes = [np.shape(vector) for vector in kernel]
-    if len(kernel) != 2 or any(
-        isinstance(v, tuple) or len(s) != 1 or s == (0,)
-        for v, s in zip(kernel, shapes, strict=True)
-    ):
+    vectors = [] if any(isinstance(part, tuple) for part in kernel) else kernel
+    vectors = [dtypes.as_array("kernel", vector) for vector in vectors]
+    if len(vectors) != 2 or any(v.ndim != 1 or v.size == 0 for v in vectors):
+        came = f"shapes {[v.shape for v in vectors]}" if vectors else f"{kernel!r}"
         raise ValueError(
             "kernel: expected a tuple to be two vectors (column, row), arrays or lists, got "
-            f"shapes {shapes}; write a matrix as an array or a list of rows"
+            f"{came}; write a matrix as an array or a list of rows"
         )
-    column, row = (dtypes.as_array("kernel", vector) for vector in kernel)
+    column, row = vectors
     with jax.numpy_dtype_promotion("standard"):
         common = jnp.promote_types(column.dtype, row.dtype)
     return [column.astype(common), row.astype(common)]
@@ -247,7 +251,8 @@ def _in_one_form(
     if factors is None and algorithm == "separable":
         raise ValueError(
             "kernel: expected (column, row), or known floats of rank 1 or 2, for algorithm "
-            f"'separable', got {kernel.dtype}{list(kernel.shape)} of another kind or rank"
+            f"'separable', got {kernel.dtype}{list(kernel.shape)} "
+            + ("that is being traced" if isinstance(kernel, Tracer) else "of another kind or rank")
         )
     return kernel if factors is None else factors
 

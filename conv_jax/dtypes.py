@@ -23,6 +23,8 @@ def as_array(name: str, value: Any) -> Array:
     """
     if not isinstance(value, jax.Array) and hasattr(value, "__jax_array__"):
         value = value.__jax_array__()
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name}: expected numbers without a mask, got a masked array; fill it")
     try:
         host = None if isinstance(value, jax.Array) else np.asarray(value)
     except jax.errors.TracerArrayConversionError:  # lists of traced numbers
@@ -32,6 +34,10 @@ def as_array(name: str, value: Any) -> Array:
     given = jnp.asarray(value).dtype if host is None else host.dtype
     if not (given == np.bool_ or jnp.issubdtype(given, np.number)):
         raise ValueError(f"{name}: expected an array of numbers, got dtype {given}")
+    if host is not None:
+        host = host.astype(given.newbyteorder("="), copy=False)  # files may have the other order
+        if jnp.issubdtype(given, np.inexact) and given.itemsize > 8 * (1 + (given.kind == "c")):
+            raise ValueError(f"{name}: expected a type that JAX has, got {given}; cast it")
     array = jnp.asarray(value if host is None else host)
     if host is not None and host.dtype.kind in "iu" and host.dtype != array.dtype and host.size:
         limits = np.iinfo(array.dtype)

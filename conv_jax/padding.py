@@ -2,12 +2,13 @@
 
 import difflib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Shaped
 
 Pair = tuple[int, int]
@@ -22,6 +23,7 @@ _WORDS: dict[str, Callable[[int], Pair]] = {
     "full": lambda extent: (extent - 1, extent - 1),
 }
 
+_MOST_PIXELS = 2**40
 BOUNDARIES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
@@ -61,6 +63,11 @@ def output_shape(
     extent = kernel_extent(kernel_size, positive_pair("dilation", dilation))
     pads = resolve(padding, extent=extent)
     padded = (height + sum(pads[0]), width + sum(pads[1]))
+    if padded[0] * padded[1] >= _MOST_PIXELS:  # XLA would abort the process
+        raise ValueError(
+            f"padding: expected an image of fewer than 2**40 pixels once padded, got {padded} "
+            f"(image {(height, width)} with padding {padding!r})"
+        )
     if extent[0] > padded[0] or extent[1] > padded[1]:
         raise ValueError(
             f"kernel: expected an extent within the padded image {padded}, got {extent} "
@@ -95,18 +102,19 @@ def split_padding(total: Sequence[int]) -> Pads:
 
 def resolve(padding: Padding, *, extent: Pair) -> Pads:
     """Turn any spelling of `padding` into explicit pairs, for a kernel of this extent."""
+    padding = _listed(padding)
     if isinstance(padding, str):
         if padding not in _WORDS:
-            close = difflib.get_close_matches(padding.lower(), _WORDS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"padding: expected one of {', '.join(map(repr, _WORDS))}, an int or "
-                f"((top, bottom), (left, right)), got {padding!r}{hint}"
+                f"((top, bottom), (left, right)), got {padding!r}{did_you_mean(padding, _WORDS)}"
             )
         before_after = _WORDS[padding]
         return before_after(extent[0]), before_after(extent[1])
     if not isinstance(padding, Sequence):
-        amount = _integers("padding", (padding, padding), at_least=0, given=padding)
+        amount = _integers(
+            "padding", (padding, padding), at_least=0, given=padding, noun="integers, or one,"
+        )
         return amount, amount
     if len(padding) != 2 or not all(isinstance(pair, Sequence) for pair in padding):
         raise ValueError(
@@ -125,7 +133,10 @@ def check_boundary(
 ) -> None:
     """Refuse a boundary rule that is unknown, that has no such constant, or that cannot reflect."""
     if boundary not in BOUNDARIES:
-        raise ValueError(f"boundary: expected one of {', '.join(BOUNDARIES)}, got {boundary!r}")
+        raise ValueError(
+            f"boundary: expected one of {', '.join(map(repr, BOUNDARIES))}, "
+            f"got {boundary!r}{did_you_mean(boundary, BOUNDARIES)}"
+        )
     if boundary != "constant" and not is_literal_zero(fill_value):
         raise ValueError(
             f"fill_value: expected none with boundary {boundary!r}, got {fill_value!r}; "
@@ -195,6 +206,12 @@ def is_literal_zero(fill_value: Any) -> bool:
     return isinstance(fill_value, int | float | np.number) and bool(fill_value == 0)
 
 
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """Return the end of an error message: the known word that this is close to, if any."""
+    close = difflib.get_close_matches(str(word).lower(), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
     """Return the rows and columns that a dilated kernel spans."""
     return dilation[0] * (kernel_size[0] - 1) + 1, dilation[1] * (kernel_size[1] - 1) + 1
@@ -202,11 +219,13 @@ def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
 
 def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
     """Return an int or a pair as a pair of ints of at least 1."""
+    value = _listed(value)
     pair = value if isinstance(value, Sequence) else (value, value)
     return _integers(name, pair, at_least=1, given=value, noun="integers, or one,")
 
 
 def _image_size(image_shape: Sequence[int]) -> Pair:
+    image_shape = _listed(image_shape)
     if not isinstance(image_shape, Sequence) or len(image_shape) < 2:
         raise ValueError(f"image: expected a shape (..., H, W), got {image_shape!r}")
     return _sizes("image", image_shape[-2:])
@@ -220,6 +239,11 @@ def _integers(
     name: str, values: Sequence[Any], *, at_least: int, given: Any, noun: str = "integers"
 ) -> Pair:
     """Return two integers; `given` is what the caller wrote."""
+    if any(isinstance(value, Tracer) for value in values):
+        raise ValueError(
+            f"{name}: expected two {noun} of at least {at_least}, known when the call is traced, "
+            f"got {given!r}; jax.jit takes its name in static_argnames"
+        )
     try:
         pair = tuple(operator.index(value) for value in values)
         booleans = any(isinstance(value, bool) for value in values)
@@ -228,3 +252,8 @@ def _integers(
     if len(pair) != 2 or min(pair) < at_least or booleans:
         raise ValueError(f"{name}: expected two {noun} of at least {at_least}, got {given!r}")
     return pair[0], pair[1]
+
+
+def _listed(value: Any) -> Any:
+    """Return a NumPy array as lists, anything else as it is."""
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,6 +1,7 @@
 """What "auto" will do for given shapes, told without doing it."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from conv_jax import dtypes
 from conv_jax import padding as rules
 from conv_jax.algorithms.costs import predict, predict_separable
 from conv_jax.padding import Padding
+
+_PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 
 
 class Plan(NamedTuple):
@@ -44,7 +47,7 @@ def plan(
     """Tell which algorithm `corr2d(..., algorithm="auto")` takes, and the predicted times.
 
     The times are those of the cost model in `algorithms/costs.py`, fitted on one machine with
-    two cores; on others their ratios count.
+    two cores; on others their ratios count. For GPU and TPU they are guesses: none was at hand.
 
     Args:
       image_shape: (..., H, W).
@@ -57,7 +60,7 @@ def plan(
       dtype: of image and kernel.
       separable: whether the kernel is given as (column, row). (Of a kernel that "auto" has to
         factorize by itself, it asks for a gain of 0.2 ms at least.)
-      platform: "cpu", "gpu" or "tpu"; None for the one that JAX uses.
+      platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; None for the one that JAX uses.
 
     Returns:
       The plan, with the seconds of every algorithm considered.
@@ -69,7 +72,23 @@ def plan(
     shifted
     """
     rules.output_shape(image_shape, kernel_shape, stride=stride, dilation=dilation, padding=padding)
-    sums, _ = dtypes.sum_and_result(jnp.dtype(dtype), jnp.dtype(dtype))
+    try:
+        image_shape, kernel_shape = (
+            tuple(map(operator.index, shape)) for shape in (image_shape, kernel_shape)
+        )
+        batch = image_shape[:-2]
+    except TypeError:
+        batch = (-1,)
+    if min(batch, default=0) < 0:
+        raise ValueError(f"image: expected sizes of at least 0, got {tuple(image_shape)}")
+    if platform not in (None, *_PLATFORMS):
+        known = ", ".join(map(repr, _PLATFORMS))
+        raise ValueError(f"platform: expected one of {known}, or None, got {platform!r}")
+    try:
+        given = jnp.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype: expected a dtype, got {dtype!r}") from None
+    sums, _ = dtypes.sum_and_result(given, given)
     dilations = rules.positive_pair("dilation", dilation)
     pads = rules.resolve(padding, extent=rules.kernel_extent(kernel_shape, dilations))
     rules.check_boundary(image_shape, pads, boundary=boundary, fill_value=0)

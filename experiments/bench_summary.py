@@ -7,8 +7,8 @@ contestant {"median", "iqr", "rounds"} in seconds, with "compile" where it compi
 why}.
 """
 
+import argparse
 import json
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -210,7 +210,10 @@ def entry(cell: Row) -> str:
         return "-"
     against = ratio(cell, others(cell), ["auto"])
     text = f"{1e3 * taken:.3g} ms"
-    return text + (f" ({against.value:.2f}x {against.names[0]})" if against else "")
+    if against is None:
+        return text
+    times = f"{against.value:.2f}" if against.value >= 0.1 else f"{against.value:.1g}"
+    return f"{text} ({times}x {against.names[0]})"
 
 
 def _table(cells: Sequence[Row]) -> str:
@@ -275,13 +278,28 @@ def _told(ratio: Ratio) -> dict[str, Any]:
     return {"ratio": ratio.value, "of": ratio.names[0], "to": ratio.names[1], **_place(ratio.cell)}
 
 
-def main(path: str) -> None:
-    """Read a result.json, print its summary anew."""
-    result = json.loads(Path(path).read_text(encoding="utf-8"))
+def from_command_line(description: str) -> dict[str, Any]:
+    """Return the benchmark's result that the command line names; exit with 2 if it names none."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("result", type=_read, help="result.json of a run of bench_corr2d")
+    return parser.parse_args().result
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
+    if not isinstance(result, dict) or not {"cells", "limits", "padding"} <= set(result):
+        raise argparse.ArgumentTypeError(f"{path} is no result.json of bench_corr2d")
+    return result
+
+
+def main() -> None:
+    """Print the summary of a result anew."""
+    result = from_command_line("Say what a benchmark of correlation came to.")
     print("\n".join(lines(summarize(result["cells"], copies=result["limits"]["copy"]))))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m experiments.bench_summary RESULT.json")
-    main(sys.argv[1])
+    main()

@@ -3,10 +3,8 @@
 Prints the table for `conv_jax/algorithms/costs.py`, and how far its predictions are off.
 """
 
-import json
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from scipy.optimize import nnls
 
 from conv_jax.algorithms import costs
 from conv_jax.algorithms.costs import Cost, Count
+from experiments.bench_summary import from_command_line
 
 PLAIN = {"stride": (1, 1), "dilation": (1, 1), "real_on_cpu": True}
 
@@ -80,13 +79,11 @@ def _gradients(cell: dict[str, Any]) -> list[dict[str, Count]]:
     ]
 
 
-def main(path: str) -> None:
+def main() -> None:
     """Read a result, fit, print."""
-    result = json.loads(Path(path).read_text(encoding="utf-8"))
+    result = from_command_line("Fit the cost model of the algorithm 'auto' to a benchmark.")
     if result["padding"] != "valid":
-        sys.exit(
-            f"{path}: expected a benchmark with grid.padding 'valid', got {result['padding']!r}"
-        )
+        sys.exit(f"expected a benchmark with grid.padding 'valid', got {result['padding']!r}")
     for way, measured in samples(result["cells"]).items():
         if len(measured) < 6:
             print(f"    # {way!r}: kept, {len(measured)} samples are too few")
@@ -98,6 +95,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m experiments.fit_costs RESULT.json")
-    main(sys.argv[1])
+    main()

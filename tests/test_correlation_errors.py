@@ -38,7 +38,7 @@ MISTAKES = [
     _mistake("float_stride", "stride: expected two integers.*, got 2.0", stride=2.0),
     _mistake("true_stride", "stride: expected two integers.*, got True", stride=True),
     _mistake("three_strides", "stride: expected two integers.*, got (1, 1, 2)", stride=(1, 1, 2)),
-    _mistake("array_stride", "stride: .*, got array([1, 2])", stride=np.array([1, 2])),
+    _mistake("array_stride", "stride: .*, got [1.5, 2.0]", stride=np.array([1.5, 2])),
     _mistake(
         "zero_dilation", "dilation: expected two integers, or one, of at least 1, got 0", dilation=0
     ),
@@ -47,15 +47,16 @@ MISTAKES = [
     _mistake("two_words", "padding: .* at least 0, got 'same'", padding=("same", "valid")),
     _mistake("negative_padding", "padding: .* at least 0, got -1", padding=-1),
     _mistake("negative_pair", "padding: .* at least 0, got (0, -3)", padding=((0, 0), (0, -3))),
-    _mistake("float_padding", "padding: .* integers .*, got 1.5", padding=1.5),
-    _mistake("no_padding", "padding: .* integers .*, got None", padding=None),
+    _mistake("float_padding", "padding: .* integers, .*, got 1.5", padding=1.5),
+    _mistake("no_padding", "padding: .* integers, .*, got None", padding=None),
     _mistake(
         "total_padding", "padding: expected ((top, .* got (1, 2); split_padding", padding=(1, 2)
     ),
+    _mistake("huge_padding", "padding: .* fewer than 2**40 pixels .* got (4294", padding=2**31),
     _mistake("one_pair", "padding: expected ((top, .* got ((1, 2),)", padding=((1, 2),)),
     _mistake("long_pair", "padding: .*, got (1, 2, 3)", padding=((1, 2, 3), (0, 0))),
     _mistake(
-        "boundary", "boundary: expected one of constant, .*, got 'circular'", boundary="circular"
+        "boundary", "boundary: .* 'constant', .*, got 'Wrap'; did you mean 'wrap'?", boundary="Wrap"
     ),
     _mistake(
         "reflected_row",
@@ -67,6 +68,7 @@ MISTAKES = [
     _mistake(
         "algorithm", "algorithm: expected one of 'auto', 'direct', .*, got 'fast'", algorithm="fast"
     ),
+    _mistake("FFT", "algorithm: expected .*, got 'FFT'; did you mean 'fft'?", algorithm="FFT"),
     _mistake(
         "filled_edge",
         "fill_value: .* 'edge', got 1; only 'constant'",
@@ -156,8 +158,42 @@ def test_a_traced_size_is_refused(name, unchecked):
     def correlate(size):
         return corr2d(jnp.ones((3, 4)), jnp.ones((2, 2)), **{name: size})
 
-    with pytest.raises(ValueError, match=f"{name}: expected two integers.* of at least ., got "):
+    with pytest.raises(ValueError, match=f"{name}: expected two integers.* static_argnames"):
         correlate(1)
+
+
+def test_arrays_of_numbers_are_sizes(unchecked):
+    image, kernel = np.ones((5, 6)), np.ones((2, 3))
+    actual = corr2d(image, kernel, stride=np.array([2, 1]), padding=np.array([[1, 0], [0, 2]]))
+    expected = corr2d(image, kernel, stride=(2, 1), padding=((1, 0), (0, 2)))
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i2", ">c8"])
+def test_numbers_of_the_other_byte_order_are_read(dtype):
+    image = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(
+        corr2d(image.astype(dtype), np.ones((2, 2))), corr2d(image, np.ones((2, 2)))
+    )
+
+
+def test_numbers_that_jax_has_no_type_for_are_refused():
+    image = np.ones((3, 4), np.longdouble)
+    if image.itemsize == 8:
+        pytest.skip("long double is float64 here")
+    with pytest.raises(ValueError, match="image: expected a type that JAX has, got float"):
+        corr2d(image, np.ones((2, 2)))
+
+
+def test_a_mask_is_not_lost():
+    image = np.ma.array(np.ones((3, 4)), mask=np.eye(3, 4))
+    with pytest.raises(ValueError, match="image: expected numbers without a mask"):
+        corr2d(image, np.ones((2, 2)))
+
+
+def test_the_reference_is_one_algorithm():
+    with pytest.raises(ValueError, match=r"algorithm: expected none .*, got 'fft'"):
+        corr2d_reference(np.ones((3, 4)), np.ones((2, 2)), algorithm="fft")
 
 
 def test_reflecting_an_axis_without_padding_may_have_one_pixel():

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import conv_jax as cj
@@ -72,3 +73,23 @@ def test_mistakes_are_told_as_by_corr2d():
         cj.plan((4, 4), (5, 5))
     with pytest.raises(ValueError, match="boundary: expected one of"):
         cj.plan((4, 4), (2, 2), boundary="mirror")
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "options", "message"),
+    [
+        ((-3, 9, 9), {}, r"image: expected sizes of at least 0, got \(-3, 9, 9\)"),
+        (("a", 9, 9), {}, "image: expected sizes of at least 0"),
+        ((9, 9), {"platform": "foo"}, "platform: expected one of 'cpu', .* got 'foo'"),
+        ((9, 9), {"dtype": "foo"}, "dtype: expected a dtype, got 'foo'"),
+        ((9, 9), {"padding": 2**40}, "padding: expected an image of fewer than"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_not_planned(image_shape, options, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        cj.plan(image_shape, (3, 3), **options)
+
+
+def test_shapes_may_be_arrays(unchecked):
+    assert cj.plan(np.array([64, 64]), np.array([3, 3])) == cj.plan((64, 64), (3, 3))

@@ -126,6 +126,8 @@ def test_lists_are_vectors_too():
     np.testing.assert_array_equal(
         corr2d([[1, 2], [3, 4]], ([1, 2], [3, 4]), algorithm="separable"), [[61]]
     )
+    correlate = jax.jit(lambda kernel: corr2d([[1, 2], [3, 4]], kernel))
+    np.testing.assert_array_equal(correlate(([1, 2], [3, 4])), [[61]])
 
 
 @pytest.mark.parametrize(

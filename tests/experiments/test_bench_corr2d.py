@@ -296,6 +296,14 @@ def test_new_memory_is_noticed():
     assert bench_timing.page_faults() - before >= 5000
 
 
+@pytest.mark.parametrize("arguments", [[], ["nowhere.json"], ["configs/schema.json"]], ids=str)
+def test_what_is_no_result_is_one_line_and_status_2(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["bench_summary", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        bench_summary.main()
+    assert capsys.readouterr().err.count("error: ") == 1
+
+
 def test_a_host_that_always_disturbs_does_not_stop_the_clock(monkeypatch):
     stolen = iter(range(1000))
     monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: next(stolen))
