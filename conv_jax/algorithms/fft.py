@@ -28,7 +28,8 @@ def fft(
     The time hardly depends on the kernel. Unlike those of a sum, all errors are of one size:
     |error| <= 12 log2(n) eps ||image||_2 ||kernel||_2, with n the pixels of the transform (from
     Higham, Accuracy and Stability of Numerical Algorithms, 24.1), so that small outputs beside
-    large ones lose digits; and one NaN or infinity makes all outputs NaN. Not for integers.
+    large ones lose digits; and one NaN or infinity, or a product of transforms beyond the dtype's
+    range, makes all outputs NaN. Not for integers.
     """
     kernel = padding.dilate(kernel, dilation)
     extent = (kernel.shape[-2], kernel.shape[-1])
