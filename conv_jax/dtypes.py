@@ -32,7 +32,8 @@ def as_array(name: str, value: Any) -> Array:
     except ValueError:
         raise ValueError(f"{name}: expected rows of equal length, got {value!r}") from None
     given = jnp.asarray(value).dtype if host is None else host.dtype
-    if not (given == np.bool_ or jnp.issubdtype(given, np.number)):
+    is_number = given == np.bool_ or jnp.issubdtype(given, np.number)
+    if not is_number or given.kind in "mM":  # NumPy counts durations among them
         raise ValueError(f"{name}: expected an array of numbers, got dtype {given}")
     if host is not None:
         host = host.astype(given.newbyteorder("="), copy=False)  # files may have the other order

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -23,7 +24,7 @@ _WORDS: dict[str, Callable[[int], Pair]] = {
     "full": lambda extent: (extent - 1, extent - 1),
 }
 
-_MOST_PIXELS = 2**40
+_MOST_PIXELS = 2**40  # terabytes, and below what overflows XLA's counts of bytes
 BOUNDARIES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
@@ -65,7 +66,7 @@ def output_shape(
     padded = (height + sum(pads[0]), width + sum(pads[1]))
     if padded[0] * padded[1] >= _MOST_PIXELS:  # XLA would abort the process
         raise ValueError(
-            f"padding: expected an image of fewer than 2**40 pixels once padded, got {padded} "
+            f"image: expected fewer than 2**40 pixels once padded, got {padded} "
             f"(image {(height, width)} with padding {padding!r})"
         )
     if extent[0] > padded[0] or extent[1] > padded[1]:
@@ -255,5 +256,9 @@ def _integers(
 
 
 def _listed(value: Any) -> Any:
-    """Return a NumPy array as lists, anything else as it is."""
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    """Return arrays of known numbers as lists, also within a sequence; all else as it is."""
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
+        return np.asarray(value).tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_listed, value)) if type(value) in (list, tuple) else value
+    return value

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from conv_jax import dtypes
@@ -76,18 +77,20 @@ def plan(
         image_shape, kernel_shape = (
             tuple(map(operator.index, shape)) for shape in (image_shape, kernel_shape)
         )
-        batch = image_shape[:-2]
+        known = min(image_shape) >= 0
     except TypeError:
-        batch = (-1,)
-    if min(batch, default=0) < 0:
-        raise ValueError(f"image: expected sizes of at least 0, got {tuple(image_shape)}")
+        known = False
+    if not known:
+        raise ValueError(f"image: expected whole sizes of at least 0, got {tuple(image_shape)}")
     if platform not in (None, *_PLATFORMS):
         known = ", ".join(map(repr, _PLATFORMS))
         raise ValueError(f"platform: expected one of {known}, or None, got {platform!r}")
     try:
-        given = jnp.dtype(dtype)
+        given = jax.dtypes.canonicalize_dtype(dtype)
+        if not (given == np.bool_ or jnp.issubdtype(given, np.number)):
+            raise TypeError
     except TypeError:
-        raise ValueError(f"dtype: expected a dtype, got {dtype!r}") from None
+        raise ValueError(f"dtype: expected one of numbers, got {dtype!r}") from None
     sums, _ = dtypes.sum_and_result(given, given)
     dilations = rules.positive_pair("dilation", dilation)
     pads = rules.resolve(padding, extent=rules.kernel_extent(kernel_shape, dilations))

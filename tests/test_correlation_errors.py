@@ -52,7 +52,7 @@ MISTAKES = [
     _mistake(
         "total_padding", "padding: expected ((top, .* got (1, 2); split_padding", padding=(1, 2)
     ),
-    _mistake("huge_padding", "padding: .* fewer than 2**40 pixels .* got (4294", padding=2**31),
+    _mistake("huge_padding", "image: expected fewer than 2**40 pixels .* got (4294", padding=2**31),
     _mistake("one_pair", "padding: expected ((top, .* got ((1, 2),)", padding=((1, 2),)),
     _mistake("long_pair", "padding: .*, got (1, 2, 3)", padding=((1, 2, 3), (0, 0))),
     _mistake(
@@ -167,6 +167,9 @@ def test_arrays_of_numbers_are_sizes(unchecked):
     actual = corr2d(image, kernel, stride=np.array([2, 1]), padding=np.array([[1, 0], [0, 2]]))
     expected = corr2d(image, kernel, stride=(2, 1), padding=((1, 0), (0, 2)))
     np.testing.assert_array_equal(actual, expected)
+    pads = [jnp.array([1, 0]), np.array([0, 2])]
+    actual = corr2d(image, kernel, stride=jnp.array([2, 1]), padding=pads)
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">i2", ">c8"])
@@ -183,6 +186,11 @@ def test_numbers_that_jax_has_no_type_for_are_refused():
         pytest.skip("long double is float64 here")
     with pytest.raises(ValueError, match="image: expected a type that JAX has, got float"):
         corr2d(image, np.ones((2, 2)))
+
+
+def test_durations_are_refused():
+    with pytest.raises(ValueError, match=r"image: expected .* got dtype timedelta"):
+        corr2d(np.ones((3, 4), "m8[s]"), np.ones((2, 2)))
 
 
 def test_a_mask_is_not_lost():

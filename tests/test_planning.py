@@ -78,11 +78,13 @@ def test_mistakes_are_told_as_by_corr2d():
 @pytest.mark.parametrize(
     ("image_shape", "options", "message"),
     [
-        ((-3, 9, 9), {}, r"image: expected sizes of at least 0, got \(-3, 9, 9\)"),
-        (("a", 9, 9), {}, "image: expected sizes of at least 0"),
+        ((-3, 9, 9), {}, r"image: expected whole sizes of at least 0, got \(-3, 9, 9\)"),
+        (("a", 9, 9), {}, "image: expected whole sizes of at least 0"),
         ((9, 9), {"platform": "foo"}, "platform: expected one of 'cpu', .* got 'foo'"),
-        ((9, 9), {"dtype": "foo"}, "dtype: expected a dtype, got 'foo'"),
-        ((9, 9), {"padding": 2**40}, "padding: expected an image of fewer than"),
+        ((2.5, 9, 9), {}, "image: expected whole sizes of at least 0"),
+        ((9, 9), {"dtype": "U4"}, "dtype: expected one of numbers, got 'U4'"),
+        ((9, 9), {"dtype": "foo"}, "dtype: expected one of numbers, got 'foo'"),
+        ((9, 9), {"padding": 2**40}, "image: expected fewer than"),
     ],
     ids=str,
 )

@@ -319,3 +319,66 @@ def test_what_is_not_a_number_stays_in_its_windows(place):
 
     expected = corr2d_numpy(image, np.outer(column, row))
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+
+
+def _by_passes(image, column, row):
+    return corr2d(image, (column, row), algorithm="separable", padding="same", stride=(1, 2))
+
+
+def _by_product(image, column, row):
+    options = {"algorithm": "reference", "padding": "same", "stride": (1, 2)}
+    return corr2d(image, jnp.outer(column, row), **options)
+
+
+def _image_column_row(dtype="float32", scale=1):
+    shapes = (6, 7), (3,), (4,)
+    return [scale * random_numbers(i, shape, dtype) for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_derivatives_by_any_of_image_column_and_row(wanted, dtype):
+    primals, changes = _image_column_row(dtype), _image_column_row(dtype, scale=-2)
+    given = [jnp.asarray(primals[i]) for i in wanted]
+
+    def derivatives(correlate):
+        def of_wanted(*some):
+            arguments = dict(enumerate(primals)) | dict(zip(wanted, some, strict=True))
+            return correlate(*arguments.values())
+
+        result, forward = jax.jvp(of_wanted, given, [jnp.asarray(changes[i]) for i in wanted])
+        return forward, jax.vjp(of_wanted, *given)[1](result)
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4),
+        derivatives(_by_passes),
+        derivatives(_by_product),
+    )
+
+
+def test_second_derivatives_and_their_batches():
+    image, column, row = map(jnp.asarray, _image_column_row())
+    images = jnp.stack([image, 2 * image])
+
+    def second(correlate):
+        def energy(image, column, row):
+            return (correlate(image, column, row) ** 2).sum()
+
+        return jax.vmap(jax.hessian(energy, (1, 2)), (0, None, None))(images, column, row)
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-2),
+        second(_by_passes),
+        second(_by_product),
+    )
+
+
+def test_factors_share_one_correlation_for_their_gradients():
+    image, column, row = map(jnp.asarray, _image_column_row())
+
+    def gradients(image, column, row):
+        result, transpose = jax.vjp(lambda *factors: _by_passes(image, *factors), column, row)
+        return transpose(result)
+
+    program = str(jax.make_jaxpr(gradients)(image, column, row))
+    assert program.count("= corr2d[") == 3  # two passes, and the gradient of the kernel they make

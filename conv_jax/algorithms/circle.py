@@ -35,27 +35,33 @@ def bend(
 
 
 def convolves(extent: Pair, pads: Pads) -> bool:
-    """Tell whether to convolve with the flipped kernel: in the gradient of an unpadded image.
+    """Tell whether to convolve with the flipped kernel: where most of its reach is padded.
 
-    That kernel is flipped already. So a correlation, the gradient of its image and that of its
-    kernel meet on the same circles, and XLA computes the transforms that they share once.
+    So it is in the gradient of an unpadded image, whose kernel is flipped already. Then a
+    correlation, the gradient of its image and that of its kernel meet on the same circles, and
+    XLA computes the transforms that they share once.
     """
-    return sum(map(sum, pads)) > sum(extent) - 2
+    return sum(map(sum, reached(extent, pads))) > sum(extent) - 2
+
+
+def reached(extent: Pair, pads: Pads) -> Pads:
+    """Return the part of the pads within the kernel's reach: at most extent - 1 pixels each."""
+    rows, columns = (
+        (min(before, e - 1), min(after, e - 1))
+        for e, (before, after) in zip(extent, pads, strict=True)
+    )
+    return rows, columns
 
 
 def within_reach(
     image: Num[Array, "*batch H W"], extent: Pair, pads: Pads
 ) -> tuple[Num[Array, "*batch H_some W_some"], Pads]:
-    """Pad by what lies beyond the kernel's reach, extent - 1; return the rest of the pads too."""
-    (top, bottom), (left, right) = (
-        (min(before, e - 1), min(after, e - 1))
-        for e, (before, after) in zip(extent, pads, strict=True)
+    """Pad by what lies beyond the kernel's reach; return the rest of the pads too."""
+    rest = reached(extent, pads)
+    rows, columns = (
+        (pad[0] - part[0], pad[1] - part[1]) for pad, part in zip(pads, rest, strict=True)
     )
-    beyond = (
-        (pads[0][0] - top, pads[0][1] - bottom),
-        (pads[1][0] - left, pads[1][1] - right),
-    )
-    return padding.pad(image, beyond), ((top, bottom), (left, right))
+    return padding.pad(image, (rows, columns)), rest
 
 
 def take(

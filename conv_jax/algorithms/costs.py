@@ -9,7 +9,7 @@ import numpy as np
 
 from conv_jax import padding
 from conv_jax.algorithms import fft_rows
-from conv_jax.algorithms.circle import bend, convolves
+from conv_jax.algorithms.circle import bend, convolves, reached
 from conv_jax.algorithms.matmul import TILE
 from conv_jax.algorithms.shifted import is_paired
 from conv_jax.padding import Pads, Pair
@@ -121,8 +121,9 @@ def count(
 ) -> dict[str, Count]:
     """Return what each algorithm does for these shapes.
 
-    Work is products of a pixel and a weight; for "fft" pixels transformed, times their log2, and
-    where rows alone are transformed, which pixels count, products of a frequency.
+    Work is products of a pixel and a weight; for "fft" pixels transformed, times their log2, as if
+    none were cut into strips, and where rows alone are transformed, which pixels count, products
+    of a frequency.
     """
     groups, images, channels, *size = image_shape
     kernels, taps = kernel_shape[1], math.prod(kernel_shape[-2:])
@@ -184,7 +185,9 @@ def _count_fft(
         )
     extent = padding.kernel_extent(kernel_size, dilation)
     convolved = convolves(extent, pads)
-    circles = bend(size, extent, pads, convolved=convolved)
+    rest = reached(extent, pads)
+    widened = [n + sum(pad) - sum(r) for n, pad, r in zip(size, pads, rest, strict=True)]
+    circles = bend(widened, extent, rest, convolved=convolved)
     planes_in, planes_out = groups * images * channels, groups * images * kernels
     if not (
         real_on_cpu and fft_rows.is_by_rows(image_shape, kernel_shape, out[0], convolved=convolved)
@@ -192,10 +195,13 @@ def _count_fft(
         area = circles[0].length * circles[1].length
         transforms = planes_in + groups * kernels * channels + planes_out
         return Count("fft", 0, transforms * area * math.log2(max(2, area)))
-    kernel_rows, length, lines = channels * kernel_size[0], circles[1].length, planes_out * out[0]
-    many = kernel_rows > fft_rows.TILE
-    span = (fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1
-    tiled = span / (fft_rows.TILE * dilation[0]) if many else 1
-    rows = planes_in * (size[0] + sum(pads[0])) * tiled + groups * kernels * kernel_rows + lines
+    length, lines = circles[1].length, planes_out * out[0]
+    kernel_rows, image_rows = kernel_size[0], size[0] + sum(pads[0])
+    many = channels * kernel_rows > fft_rows.TILE
+    if many:
+        tiles = -(-kernel_rows // fft_rows.TILE)
+        kernel_rows = tiles * fft_rows.TILE
+        image_rows = tiles * ((fft_rows.TILE - 1) * dilation[0] + (out[0] - 1) * stride[0] + 1)
+    rows = planes_in * image_rows + groups * kernels * channels * kernel_rows + lines
     way = "fft of tiles of rows" if many else "fft of rows"
-    return Count(way, rows * length, lines * kernel_rows * length)
+    return Count(way, rows * length, lines * channels * kernel_rows * length)

@@ -50,7 +50,8 @@ def separable(
 
     kH + kW products for each factor and pixel instead of kH * kW. The image's derivatives are those
     of the two passes; the factors' go through the kernel that they make, whose gradient takes one
-    correlation instead of two and no intermediate image.
+    correlation instead of two and no intermediate image. (In forward mode a change of the factors
+    costs a correlation with that kernel.)
 
     Rows go first: they shorten each other from, as a rule, a power of two to a length at which
     the pixels that the pass over columns needs together do not fall on one line of a cache. At
@@ -96,9 +97,9 @@ def _derivative(
     if not isinstance(of_image, SymbolicZero):
         parts.append(_two_passes(of_image, factors, stride, dilation, pads))
     kernels = [
-        Factors(*parts).product(image.dtype)
-        for parts in ((of_factors.columns, factors.rows), (factors.columns, of_factors.rows))
-        if not any(isinstance(part, SymbolicZero) for part in parts)
+        Factors(*pair).product(image.dtype)
+        for pair in ((of_factors.columns, factors.rows), (factors.columns, of_factors.rows))
+        if not any(isinstance(part, SymbolicZero) for part in pair)
     ]
     if kernels:
         kernel = functools.reduce(jnp.add, kernels)[None, None, None]

@@ -13,8 +13,8 @@ from conv_jax import padding
 from conv_jax.algorithms.loops import apart, chained_sum, shift
 from conv_jax.padding import Pads, Pair
 
-APART_TERMS = 10  # up to 3x3 the sum is cheap to compute twice, and one loop starts sooner
-_APART_IN_LINE = 7  # of one row or column, which the pass along the other axis would repeat
+_APART_TERMS = 10  # up to 3x3 the sum is cheap to compute twice, and one loop starts sooner
+_APART_IN_LINE = 7  # in one row or column, which the pass along the other axis would repeat
 PAIRED_TERMS = 36  # from 6x6 on, sharing loads between two rows wins more than one pass more costs
 
 
@@ -63,7 +63,7 @@ def shifted_on_cpu(
     )
     shape = (*image.shape[:2], kernel.shape[1], *size)
     whole = functools.partial(shifted, stride=stride, dilation=dilation)
-    few = _APART_IN_LINE if 1 in kernel.shape[-2:] else APART_TERMS
+    few = _APART_IN_LINE if 1 in kernel.shape[-2:] else _APART_TERMS
     if math.prod(kernel.shape[-3:]) < few or not jnp.issubdtype(image.dtype, jnp.inexact):
         return whole(image, kernel, pads=pads)
     is_real = jnp.issubdtype(image.dtype, jnp.floating)
