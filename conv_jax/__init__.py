@@ -8,14 +8,18 @@ import importlib
 from types import ModuleType
 
 from conv_jax.correlation import conv2d, corr2d, corr2d_reference
+from conv_jax.layers import avg_pool, conv_general_dilated, max_pool
 from conv_jax.padding import output_shape, split_padding
 from conv_jax.planning import Plan, plan
 
 __all__ = (
     "Plan",
+    "avg_pool",
     "conv2d",
+    "conv_general_dilated",
     "corr2d",
     "corr2d_reference",
+    "max_pool",
     "output_shape",
     "plan",
     "split_padding",

@@ -1,5 +1,6 @@
 """The Flax models, and `build`, which turns one into pure functions: the only file with Flax."""
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from conv_jax.correlation import conv2d, corr2d
-from conv_jax.layers import avg_pool, max_pool
+from conv_jax.layers import avg_pool, conv_general_dilated, max_pool
 
 Params = Any  # nested dict of arrays
 Apply = Callable[[Params, jax.Array], Any]
@@ -157,10 +158,15 @@ class LeNet5(nnx.Module):
                 f"image_shape: expected at least {smallest}x{smallest} pixels for two "
                 f"{kernel_size}x{kernel_size} convolutions with 2x2 pooling, got {image_shape}"
             )
-        size, padding = (kernel_size, kernel_size), "VALID"
-        in_channels = (self.image_shape[2], channels[0])
-        self.conv1 = nnx.Conv(in_channels[0], channels[0], size, padding=padding, rngs=rngs)
-        self.conv2 = nnx.Conv(in_channels[1], channels[1], size, padding=padding, rngs=rngs)
+        conv = functools.partial(
+            nnx.Conv,
+            kernel_size=(kernel_size, kernel_size),
+            padding="VALID",
+            conv_general_dilated=conv_general_dilated,
+            rngs=rngs,
+        )
+        self.conv1 = conv(self.image_shape[2], channels[0])
+        self.conv2 = conv(channels[0], channels[1])
         self.num_dense = len(hidden) + 1
         widths = (height * width * channels[1], *hidden, num_classes)
         for index in range(self.num_dense):

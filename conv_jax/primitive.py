@@ -20,6 +20,7 @@ from jaxtyping import Array, Num
 from conv_jax import padding, sharding
 from conv_jax.algorithms import ALGORITHMS, ON_CPU
 from conv_jax.algorithms.choose import choose
+from conv_jax.batches import fold, merge
 from conv_jax.padding import Pads, Pair
 
 
@@ -157,30 +158,15 @@ def _batch(arrays, axes, **options):
     image, kernel = arrays
     image_axis, kernel_axis = axes
     if kernel_axis is None:
-        return _fold(image, image_axis, 1, lambda folded: _bind(folded, kernel, options), 1)
+        return fold(
+            image, image_axis, 1, compute=lambda x: correlate(x, kernel, **options), out_axis=1
+        )
     if image_axis is None:
-        return _fold(kernel, kernel_axis, 1, lambda folded: _bind(image, folded, options), 2)
-    kernel = _merge(kernel, kernel_axis, 0)
-    return _fold(image, image_axis, 0, lambda folded: _bind(folded, kernel, options), 0)
-
-
-def _bind(image, kernel, options):
-    return correlate(image, kernel, **options)
-
-
-def _fold(array, axis, into, compute, out_axis):
-    """Merge a batch axis into another one, compute, and take it out of the result."""
-    result = compute(_merge(array, axis, into))
-    size, both = array.shape[axis], result.shape[out_axis]
-    rest = both // size if size else 0
-    shape = (*result.shape[:out_axis], size, rest, *result.shape[out_axis + 1 :])
-    return result.reshape(shape), out_axis
-
-
-def _merge(array, axis, into):
-    array = jnp.moveaxis(array, axis, into)
-    merged = array.shape[into] * array.shape[into + 1]
-    return array.reshape(*array.shape[:into], merged, *array.shape[into + 2 :])
+        return fold(
+            kernel, kernel_axis, 1, compute=lambda k: correlate(image, k, **options), out_axis=2
+        )
+    kernel = merge(kernel, kernel_axis, 0)
+    return fold(image, image_axis, 0, compute=lambda x: correlate(x, kernel, **options), out_axis=0)
 
 
 def _evaluate(image, kernel, **options):

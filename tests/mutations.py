@@ -15,7 +15,7 @@ import tempfile
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
-COPIED = ("conv_jax", "tests", "pyproject.toml")
+COPIED = ("conv_jax", "experiments", "tests", "pyproject.toml")
 
 
 class Mutation(NamedTuple):
@@ -29,6 +29,7 @@ class Mutation(NamedTuple):
 
 
 ALGORITHMS = "tests/test_algorithms.py"
+CONVOLUTION = "tests/test_convolution.py"
 CORRELATION = "tests/test_correlation.py"
 PADDING = "tests/test_padding.py"
 PRIMITIVE = "tests/test_primitive.py"
@@ -233,7 +234,7 @@ MUTATIONS = (
     ),
     Mutation(
         "batches: axes taken apart in the wrong order",
-        "primitive.py",
+        "batches.py",
         "size, rest, *result",
         "rest, size, *result",
         (PRIMITIVE, "-k", "vmap"),
@@ -265,6 +266,62 @@ MUTATIONS = (
         "_as_kernel(kernel, flip=True)",
         "_as_kernel(kernel)",
         (CORRELATION, "-k", "conv2d"),
+    ),
+    Mutation(
+        "placement: image gradient one place off",
+        "multichannel/placement.py",
+        "before = reach - 1 - place.before",
+        "before = reach - place.before",
+        ("tests/multichannel", "-k", "gradients_are_correlations"),
+    ),
+    Mutation(
+        "banded: every output of a tile at the same place",
+        "multichannel/banded.py",
+        "low = u * place.stride",
+        "low = 0",
+        (CONVOLUTION, "-k", "every_form"),
+    ),
+    Mutation(
+        "banded: diagonals of a strided gradient",
+        "multichannel/banded.py",
+        "first = u * place.stride",
+        "first = u",
+        (CONVOLUTION, "-k", "every_form"),
+    ),
+    Mutation(
+        "phases: elements of another phase",
+        "multichannel/phases.py",
+        "first = (place.before - r) % d",
+        "first = (place.before + r) % d",
+        (CONVOLUTION, "-k", "every_form"),
+    ),
+    Mutation(
+        "on_cpu: exchanged result not flipped",
+        "multichannel/on_cpu.py",
+        "jnp.flip(gradient, range(len(window)))",
+        "gradient",
+        (CONVOLUTION, "-k", "every_form"),
+    ),
+    Mutation(
+        "multichannel: kernels of a batch in another order",
+        "multichannel/primitive.py",
+        "other = merge(other, other_axis, 0)",
+        "other = merge(jnp.flip(other, other_axis), other_axis, 0)",
+        (CONVOLUTION, "-k", "vmap"),
+    ),
+    Mutation(
+        "layers: axes of the result in the order of the arguments",
+        "layers.py",
+        "np.argsort((batch, *spatial, channel))",
+        "(batch, *spatial, channel)",
+        (CONVOLUTION, "-k", "every_order"),
+    ),
+    Mutation(
+        "layers: the last of equal entries takes the gradient",
+        "layers.py",
+        "wins = (some > maximum)",
+        "wins = (some >= maximum)",
+        ("tests/test_layers.py",),
     ),
 )
 

@@ -1,0 +1,232 @@
+"""Correlation as matrix products with a band: several neighbouring outputs at a time.
+
+A tile of T outputs along the last spatial axis reads E = (T - 1) stride + (kW - 1) dilation + 1
+inputs, so a row of the kernel takes it as a product with a matrix [E C, T O] that holds the row T
+times, each time one stride lower. That is a fraction of E / (T kW) more arithmetic than needed, in
+products wide enough to run at the speed of large ones, from a copy of the image that is only
+E / (T stride) times as large.
+"""
+
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from conv_jax.multichannel.placement import Placement, Window, extent, output_sizes
+
+
+def correlate(
+    image: Float[Array, "N *S C"],
+    kernel: Float[Array, "*K C O"],
+    *,
+    window: Window,
+    tile: int,
+    rows: str,
+    precision: Any,
+) -> Float[Array, "N *S_out O"]:
+    """Correlate by products with the bands of the kernel's rows.
+
+    Args:
+      image: [N, *S, C], with no dilation.
+      kernel: [*K, C, O].
+      window: how they lie on each other.
+      tile: T, outputs along the last axis that are computed together.
+      rows: "joined": the rows of the window lie beside each other, and one product sums over
+        them; "scattered": one product of every row of the image with all rows of the kernel,
+        whose parts are added where they belong; for a stride of 1 along all other axes.
+      precision: of the products.
+
+    Returns:
+      [N, *S', O].
+    """
+    sizes = output_sizes(image.shape[1:-1], kernel.shape[:-2], window)
+    num_tiles, width = -(-sizes[-1] // tile), kernel.shape[-3]
+    bands = _bands(kernel, window[-1], tile)
+    cut = functools.partial(_tiles, image, width, tile=tile, num_tiles=num_tiles)
+    if rows == "joined":
+        slices = _shifts(cut(window), kernel.shape[:-3], window[:-1], sizes[:-1])
+        bands = bands.reshape(-1, bands.shape[-1])
+        out = _times(jnp.concatenate(slices, -1), bands, precision=precision)
+    else:
+        bands = jnp.moveaxis(bands.reshape(-1, *bands.shape[-2:]), 0, 1)
+        parts = _times(cut(_last_alone(window)), bands, precision=precision)
+        parts = [parts[..., i, :] for i in range(parts.shape[-2])]
+        moved = _scattered(parts, kernel.shape[:-3], window[:-1], sizes=sizes[:-1])
+        out = functools.reduce(operator.add, moved)
+    out = out.reshape(*out.shape[:-2], num_tiles * tile, kernel.shape[-1])
+    return out[..., : sizes[-1], :]
+
+
+def kernel_gradient(
+    image: Float[Array, "N *S C"],
+    cotangent: Float[Array, "N *S_out O"],
+    *,
+    window: Window,
+    kernel_size: Sequence[int],
+    tile: int,
+    rows: str,
+    precision: Any,
+) -> Float[Array, "*K C O"]:
+    """Return the kernel's gradient by products of tiles of the image with tiles of the cotangent.
+
+    out[k, c, o] = sum_{n, y} image[n, y stride + k dilation - before, c] cotangent[n, y, o]
+
+    A product of two tiles holds each element of the gradient T times, along the band.
+
+    Args:
+      image: [N, *S, C], with no dilation.
+      cotangent: [N, *S', O].
+      window: how kernel and image lie on each other.
+      kernel_size: that of the gradient, K.
+      tile: T.
+      rows: "joined", as in `correlate`; "scattered": one product of every row of the image with
+        all rows of the cotangent that it meets.
+      precision: of the products.
+
+    Returns:
+      [*K, C, O].
+    """
+    place, width = window[-1], kernel_size[-1]
+    num_tiles = -(-cotangent.shape[-2] // tile)
+    missing = num_tiles * tile - cotangent.shape[-2]
+    cotangent = jnp.pad(cotangent, ((0, 0),) * (cotangent.ndim - 2) + ((0, missing), (0, 0)))
+    cotangent = cotangent.reshape(*cotangent.shape[:-2], num_tiles, -1)
+    cut = functools.partial(_tiles, image, width, tile=tile, num_tiles=num_tiles)
+    if rows == "joined":
+        tiles = cut(window)
+        slices = _shifts(tiles, kernel_size[:-1], window[:-1], cotangent.shape[1:-2])
+        bands = _sum_places(jnp.concatenate(slices, -1), cotangent, precision=precision)
+        bands = bands.reshape(len(slices), *tiles.shape[-1:], -1)
+    else:
+        tiles, taps = cut(_last_alone(window)), math.prod(kernel_size[:-1])
+        back = [p._replace(before=-p.before, kernel_dilation=-p.kernel_dilation) for p in window]
+        met = _scattered([cotangent] * taps, kernel_size[:-1], back[:-1], sizes=image.shape[1:-2])
+        bands = _sum_places(tiles, jnp.concatenate(met, -1), precision=precision)
+        bands = jnp.moveaxis(bands.reshape(-1, taps, cotangent.shape[-1]), 1, 0)
+    channels = image.shape[-1]
+    reach = tiles.shape[-1] // channels
+    bands = bands.reshape(*kernel_size[:-1], reach, channels, tile, -1)
+    diagonals = []
+    for u in range(tile):
+        first = u * place.stride
+        column = bands[..., first : first + extent(width, place.kernel_dilation), :, u, :]
+        diagonals.append(column[..., :: place.kernel_dilation, :, :])
+    return functools.reduce(operator.add, diagonals)
+
+
+def pad(image: Float[Array, "N *S C"], window: Sequence[Placement]) -> Float[Array, "N *P C"]:
+    """Extend an image by zeros, and cut it where a pad is negative."""
+    config = [(place.before, place.after, 0) for place in window]
+    if not any(map(any, config)):
+        return image
+    return lax.pad(image, jnp.zeros((), image.dtype), [(0, 0, 0), *config, (0, 0, 0)])
+
+
+def shifted(
+    image: Float[Array, "..."], first: int, place: Placement, *, axis: int, size: int
+) -> Float[Array, "..."]:
+    """Return what one element of the kernel meets: every stride-th of an axis from `first` on."""
+    stop = first + (size - 1) * place.stride + 1
+    return lax.slice_in_dim(image, first, stop, place.stride, axis)
+
+
+def _bands(kernel: Array, place: Placement, tile: int) -> Float[Array, "*K EC TO"]:
+    """Lay the kernel's last axis down the columns of a band: [*K, E C, T O]."""
+    width = kernel.shape[-3]
+    reach = (tile - 1) * place.stride + extent(width, place.kernel_dilation)
+    columns = []
+    for u in range(tile):
+        low = u * place.stride
+        high = reach - low - extent(width, place.kernel_dilation)
+        config = [(0, 0, 0)] * kernel.ndim
+        config[-3] = (low, high, place.kernel_dilation - 1)
+        columns.append(lax.pad(kernel, jnp.zeros((), kernel.dtype), config))
+    bands = jnp.stack(columns, -2)
+    return bands.reshape(*kernel.shape[:-3], reach * kernel.shape[-2], -1)
+
+
+def _tiles(
+    image: Array, width: int, window: Window, *, tile: int, num_tiles: int
+) -> Float[Array, "N *P M EC"]:
+    """Pad all spatial axes, and cut the last into overlapping tiles of E elements."""
+    channels, place = image.shape[-1], window[-1]
+    step = tile * place.stride
+    reach = (tile - 1) * place.stride + extent(width, place.kernel_dilation)
+    num_pieces = -(-reach // step)
+    after = (num_tiles + num_pieces - 1) * step - image.shape[-2] - place.before
+    image = pad(image, (*window[:-1], place._replace(after=after)))
+    blocks = image.reshape(*image.shape[:-2], -1, step * channels)
+    pieces = [blocks[..., i : i + num_tiles, :] for i in range(num_pieces)]
+    pieces[-1] = pieces[-1][..., : (reach - (num_pieces - 1) * step) * channels]
+    return jnp.concatenate(pieces, -1)
+
+
+def _last_alone(window: Window) -> Window:
+    """Return the placement along the last axis, and none along the others."""
+    return (*[Placement()] * (len(window) - 1), window[-1])
+
+
+def _times(image: Array, bands: Array, *, precision: Any) -> Array:
+    """Sum over the last axis of the image and the first of the bands."""
+    sums = (((image.ndim - 1,), (0,)), ((), ()))
+    return lax.dot_general(image, bands, sums, precision=precision)
+
+
+def _sum_places(
+    image: Float[Array, "*P k"], cotangent: Float[Array, "*P n"], *, precision: Any
+) -> Float[Array, "k n"]:
+    """Sum over all axes but the last; XLA transposes the first operand, so the smaller one."""
+    leading = tuple(range(image.ndim - 1))
+    contract = functools.partial(
+        lax.dot_general, dimension_numbers=((leading, leading), ((), ())), precision=precision
+    )
+    if image.shape[-1] <= cotangent.shape[-1]:
+        return contract(image, cotangent)
+    return contract(cotangent, image).T
+
+
+def _scattered(
+    parts: Sequence[Array] | Array,
+    kernel_size: Sequence[int],
+    window: Sequence[Placement],
+    *,
+    sizes: Sequence[int],
+) -> list[Array]:
+    """Move what belongs to each row of the kernel from the image's places to the output's.
+
+    Output y takes place y + k kernel_dilation - before of part k, or 0 where there is none.
+    """
+    moved = []
+    for part, taps in zip(parts, itertools.product(*map(range, kernel_size)), strict=True):
+        before = [
+            place.before - tap * place.kernel_dilation
+            for tap, place in zip(taps, window, strict=True)
+        ]
+        after = [
+            size - have - low
+            for size, have, low in zip(sizes, part.shape[1:], before, strict=False)
+        ]
+        places = [
+            Placement(before=low, after=high) for low, high in zip(before, after, strict=True)
+        ]
+        moved.append(pad(part, [*places, *[Placement()] * (part.ndim - 2 - len(places))]))
+    return moved
+
+
+def _shifts(
+    tiles: Array, kernel_size: Sequence[int], window: Window, sizes: Sequence[int]
+) -> list[Array]:
+    """Return what each row of the kernel meets: slices along all spatial axes but the last."""
+    slices = []
+    for taps in itertools.product(*map(range, kernel_size)):
+        part = tiles
+        for axis, (tap, place, size) in enumerate(zip(taps, window, sizes, strict=True), start=1):
+            part = shifted(part, tap * place.kernel_dilation, place, axis=axis, size=size)
+        slices.append(part)
+    return slices

@@ -1,0 +1,179 @@
+"""Which program computes a correlation with channels on a CPU fastest, by shapes alone.
+
+A program is matrix products [R, k] [k, n] over some rows of the kernel, after copies: its time is
+linear in the products' arithmetic, in what they read and write, and in what is copied before.
+`experiments/fit_layer_costs.py` measured the coefficients.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from conv_jax.multichannel.placement import Window, extent, output_sizes
+
+TILES = (1, 2, 4)
+_DOUBT = 1.25  # how much faster than XLA's own a program must promise to be
+
+# Nanoseconds for each element of `Work`, measured on two cores of an AMD EPYC without AVX-512.
+VALUE: dict[str, tuple[float, ...]] = {
+    "native": (537000, 0.0107, 0.942, 0.827, 0),
+    "depthwise": (193000, 0.0496, 0.0315, 0.437, 0),
+    "banded, joined": (515000, 0.0165, 1.16, 0.0184, 0),
+    "banded, scattered": (1150000, 0.0152, 1.01, 0.496, 0),
+}
+GRADIENT: dict[str, tuple[float, ...]] = {
+    "native": (0, 0.00924, 1.68, 12.8, 1.86),
+    "depthwise": (0, 0.53, 0, 0, 0.546),
+    "banded, joined": (0, 0.0212, 0.809, 0, 1.33),
+    "banded, scattered": (299000, 0.0118, 1.17, 1.47, 1.98),
+}
+
+
+class Form(NamedTuple):
+    """A program and its options."""
+
+    name: str  # "native", "depthwise" or "banded"
+    tile: int = 1  # outputs along the last axis that are computed together
+    rows: str = "joined"  # or "scattered": how the rows of the kernel are summed
+
+
+class Work(NamedTuple):
+    """What a program does, in numbers of elements."""
+
+    calls: float  # 1
+    products: float  # multiplications
+    reads: float  # of the image by the products
+    writes: float  # by the products
+    copies: float  # of the image into tiles
+
+
+class Problem(NamedTuple):
+    """A correlation, as its programs see it."""
+
+    num_images: int
+    image_sizes: tuple[int, ...]
+    padded_sizes: tuple[int, ...]
+    num_channels: int
+    kernel_sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # of the output
+    num_outputs: int
+    num_groups: int
+    stride: int  # along the last axis
+    dilation: int
+    is_dense: bool  # whether the stride is 1 along all others
+
+
+def choose(problem: Problem, *, gradient: bool) -> Form:
+    """Return the program that is predicted to be fastest.
+
+    Args:
+      problem: of `describe`.
+      gradient: whether the gradient of the kernel is wanted.
+    """
+
+    def predicted(form: Form) -> float:
+        return predict(problem, form, gradient=gradient) * (_DOUBT if form.name != "native" else 1)
+
+    return min(forms(problem), key=predicted)
+
+
+def describe(
+    image_shape: tuple[int, ...], kernel_shape: tuple[int, ...], window: Window
+) -> Problem:
+    """Describe a correlation.
+
+    Args:
+      image_shape: [N, *S, G, C], with no dilation.
+      kernel_shape: [*K, C, G, O].
+      window: how they lie on each other.
+    """
+    sizes, places = image_shape[1:-2], zip(image_shape[1:-2], window, strict=True)
+    return Problem(
+        num_images=image_shape[0],
+        image_sizes=sizes,
+        padded_sizes=tuple(n + place.before + place.after for n, place in places),
+        num_channels=image_shape[-1],
+        kernel_sizes=kernel_shape[:-3],
+        sizes=tuple(output_sizes(sizes, kernel_shape[:-3], window)),
+        num_outputs=kernel_shape[-1],
+        num_groups=image_shape[-2],
+        stride=window[-1].stride,
+        dilation=window[-1].kernel_dilation,
+        is_dense=all(place.stride == 1 for place in window[:-1]),
+    )
+
+
+def value_work(problem: Problem, form: Form) -> Work:
+    """Count what a program for values does: see `Work`."""
+    p = problem
+    images = p.num_images * p.num_groups
+    if form.name != "banded":
+        rows, taps = images * math.prod(p.sizes), math.prod(p.kernel_sizes)
+        k, n = p.num_channels, p.num_outputs
+        return Work(1, rows * taps * k * n, rows * taps * k, rows * n, 0)
+    num_tiles, reach = _tiles(p, form.tile)
+    k, n = reach * p.num_channels, form.tile * p.num_outputs
+    taps, places = math.prod(p.kernel_sizes[:-1]), math.prod(p.sizes[:-1])
+    if form.rows == "scattered":
+        rows = images * math.prod(p.image_sizes[:-1]) * num_tiles
+        return Work(1, rows * taps * k * n, rows * k, rows * taps * n, rows * k)
+    rows = images * places * num_tiles
+    copies = images * math.prod(p.padded_sizes[:-1]) * num_tiles * k
+    return Work(1, rows * taps * k * n, rows * taps * k, rows * n, copies)
+
+
+def gradient_work(problem: Problem, form: Form) -> Work:
+    """Count what a program for the gradient of a kernel does: see `Work`."""
+    p = problem
+    images = p.num_images * p.num_groups
+    if form.name != "banded":
+        taps, places = math.prod(p.kernel_sizes), math.prod(p.sizes)
+        reads = images * places * taps * p.num_channels
+        copies = images * (math.prod(p.image_sizes) * p.num_channels + places * p.num_outputs)
+        writes = p.num_groups * taps * p.num_channels * p.num_outputs
+        return Work(1, reads * p.num_outputs, reads, writes, copies)
+    num_tiles, reach = _tiles(p, form.tile)
+    k, n = reach * p.num_channels, form.tile * p.num_outputs
+    taps, places = math.prod(p.kernel_sizes[:-1]), math.prod(p.sizes[:-1])
+    writes = p.num_groups * taps * k * n
+    if form.rows == "scattered":
+        rows = images * math.prod(p.image_sizes[:-1]) * num_tiles
+        return Work(1, rows * taps * k * n, rows * (k + taps * n), writes, rows * k)
+    rows = images * places * num_tiles
+    copies = images * math.prod(p.padded_sizes[:-1]) * num_tiles * k
+    return Work(1, rows * taps * k * n, rows * (taps * k + n), writes, copies)
+
+
+def forms(problem: Problem) -> Iterable[Form]:
+    """Return the programs that can compute a problem and may be the fastest."""
+    if problem.num_groups == math.prod(problem.kernel_sizes) == 1:
+        yield Form("banded")  # one matrix product
+        return
+    yield Form("native")
+    if problem.num_groups > 1 and problem.num_channels == 1:
+        yield Form("depthwise")
+        return
+    has_width, has_rows = problem.kernel_sizes[-1] > 1, math.prod(problem.kernel_sizes[:-1]) > 1
+    tiles = [tile for tile in TILES if tile <= problem.sizes[-1]] if has_width else [1]
+    ways = ["joined"] + ["scattered"] * (has_rows and problem.is_dense)
+    for tile, rows in itertools.product(tiles, ways):
+        yield Form("banded", tile, rows)
+
+
+def predict(problem: Problem, form: Form, *, gradient: bool) -> float:
+    """Return the predicted time in nanoseconds."""
+    count, table = (gradient_work, GRADIENT) if gradient else (value_work, VALUE)
+    work = count(problem, form)
+    return float(sum(cost * amount for cost, amount in zip(table[kind(form)], work, strict=True)))
+
+
+def kind(form: Form) -> str:
+    """Return which coefficients are a form's."""
+    return f"banded, {form.rows}" if form.name == "banded" else form.name
+
+
+def _tiles(problem: Problem, tile: int) -> tuple[int, int]:
+    """Return the number of tiles along the last axis, and the elements that each reads."""
+    reach = (tile - 1) * problem.stride + extent(problem.kernel_sizes[-1], problem.dilation)
+    return -(-problem.sizes[-1] // tile), reach
