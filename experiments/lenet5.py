@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import time
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +44,8 @@ class Outcome(NamedTuple):
     logits: np.ndarray  # [N, classes] of the last epoch
     evaluations: list[dict[str, float]]  # one an epoch
     curve: plots.Curve
-    epoch_seconds: list[float]  # training only
+    epoch_seconds: list[float]  # training only, without compilation
+    compile_seconds: float  # and all else before the first step
 
 
 def prepare(config: LeNet5Config) -> Task:
@@ -97,7 +99,7 @@ def run(task: Task, record: Record, console: Console) -> None:
     classes = len(task.class_names)
     console.print(f"{config.data.name}: {sizes} {task.evaluated_on} images, {classes} classes")
     seeds = range(config.seed, config.seed + config.seeds)
-    outcomes = [_train_seed(task, seed, record, console) for seed in seeds]
+    outcomes = [train_seed(task, seed, record=record, console=console) for seed in seeds]
     results = _numbers(task, outcomes)
     record.report(results)
     mean, std, count = results["accuracy_mean"], results["accuracy_std"], len(outcomes)
@@ -105,6 +107,8 @@ def run(task: Task, record: Record, console: Console) -> None:
     console.print(
         f"{task.evaluated_on} accuracy {100 * mean:.2f}{spread} % after epoch "
         f"{config.train.epochs} ({count} seed{'s' if count > 1 else ''}), "
+        f"{results['train_seconds_mean']:.2f} s of training after "
+        f"{results['compile_seconds']:.2f} s of compilation, "
         f"{results['seconds_per_epoch']:.2f} s an epoch"
     )
     _draw(task, outcomes, record)
@@ -157,8 +161,15 @@ def _model_options(
     return {**preset, **changed, "num_classes": num_classes, "image_shape": shape}
 
 
-def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outcome:
-    """Train from one seed, evaluating after every epoch."""
+def train_seed(task: Task, seed: int, *, record: Record, console: Console) -> Outcome:
+    """Train from one seed, evaluating after every epoch.
+
+    Args:
+      task: of `prepare`.
+      seed: of the weights, the orders and the augmentation.
+      record: gets a line for every interval and every evaluation.
+      console: shows the progress.
+    """
     config = task.config
     init_key, run_key = jax.random.split(jax.random.key(seed))
     params = jax.jit(task.model.init)(init_key)
@@ -174,12 +185,15 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
     )
     rows, evaluations, logits = [], [], np.empty(0)
     seconds: dict[int, float] = collections.defaultdict(float)
+    start, compile_seconds = time.perf_counter(), 0.0
     with progress(console, label=f"seed {seed}", num_steps=task.num_steps) as report:
         for state, interval in trained:
             means = {
                 name: float(values.mean(dtype=np.float64))
                 for name, values in interval.metrics.items()
             }
+            if not rows:
+                compile_seconds = time.perf_counter() - start - interval.seconds
             seconds[interval.epoch] += interval.seconds
             rows.append((interval.step, means["loss"]))
             row = {"seed": seed, "epoch": interval.epoch, "step": interval.step, **means}
@@ -204,15 +218,22 @@ def _train_seed(task: Task, seed: int, record: Record, console: Console) -> Outc
         losses=train_losses,
         accuracies=np.array([measured["accuracy"] for measured in evaluations]),
     )
-    return Outcome(jax.device_get(params), logits, evaluations, curve, list(seconds.values()))
+    return Outcome(
+        params=jax.device_get(params),
+        logits=logits,
+        evaluations=evaluations,
+        curve=curve,
+        epoch_seconds=list(seconds.values()),
+        compile_seconds=compile_seconds,
+    )
 
 
 def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
     """Return what goes into result.json: the last epoch of every seed, mean and deviation."""
     accuracies = [outcome.evaluations[-1]["accuracy"] for outcome in outcomes]
     test_losses = [outcome.evaluations[-1]["loss"] for outcome in outcomes]
-    seconds = [s for outcome in outcomes for s in outcome.epoch_seconds]
-    first, warm = seconds[0], seconds[1:] or seconds
+    train_seconds = [sum(outcome.epoch_seconds) for outcome in outcomes]
+    epochs = [seconds for outcome in outcomes for seconds in outcome.epoch_seconds]
     return {
         "experiment": task.config.experiment,
         "evaluated_on": task.evaluated_on,
@@ -225,8 +246,10 @@ def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
         "accuracy_std": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
         "loss": test_losses,
         "loss_mean": float(np.mean(test_losses)),
-        "first_epoch_seconds": first,  # with compilation
-        "seconds_per_epoch": float(np.median(warm)),
+        "compile_seconds": outcomes[0].compile_seconds,
+        "train_seconds": train_seconds,  # from the first step to the last, evaluation left out
+        "train_seconds_mean": float(np.mean(train_seconds)),
+        "seconds_per_epoch": float(np.median(epochs)),
     }
 
 

@@ -210,10 +210,10 @@ def test_a_second_seed_compiles_nothing(dtype):
         state = training.init_state(jax.random.key(seed), params, optimizer, average=True)
         return list(training.train(state, data, train_step=step, batch_size=5, num_epochs=2))
 
-    before = training._step_on._cache_size()
+    before = training._steps._cache_size()
     train(0)
     train(1)
-    assert training._step_on._cache_size() == before + 1
+    assert training._steps._cache_size() == before + 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 64], ids="batch{}".format)
