@@ -53,8 +53,11 @@ def run(options: argparse.Namespace) -> int:
     config = configs.load(options.config, options.overrides)
     # After the config is known to be right: JAX takes a second to import.
     from conv_jax.divergence import DivergedError
+    from experiments.compilation_cache import use_compilation_cache
     from experiments.record import FolderError, Record, default_folder
 
+    if not config.experiment.startswith("bench"):  # which state how long compilation takes
+        use_compilation_cache()
     experiment = importlib.import_module(f"experiments.{config.experiment}")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:

@@ -4,7 +4,6 @@ import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -18,7 +17,6 @@ from experiments.contestants import Contestant, contestants, on_device
 from experiments.progress import progress
 from experiments.record import Record
 
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "scipy": "scipy", "torch": "torch"}
 _TABLE_HEAD = """# 2-D correlation
 
 Time of "auto" by side of the image and kernel; in brackets, how many times as long the best other
@@ -104,7 +102,7 @@ def run(task: Task, record: Record, console: Console) -> None:
             "padding": task.config.grid.padding,
             "threads": task.threads,
             "keeps_freed_memory": task.keeps_memory,
-            "versions": {name: _version(name) for name in peers.PACKAGES},
+            "versions": {name: peers.version(name) for name in peers.PACKAGES},
             "missing": task.missing,
             "left_out": task.left_out,
             "limits": limits,
@@ -233,10 +231,3 @@ def _line(row: dict[str, Any]) -> str:
     batch = f" x{row['batch']}" if row["batch"] > 1 else ""
     about = f"{row['quantity']} {row['n']}{batch}, {row['kernel']} {row['kind']}"
     return f"{about}: {bench_summary.entry(row)}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(DISTRIBUTIONS[package])
-    except metadata.PackageNotFoundError:
-        return None

@@ -251,9 +251,38 @@ class BenchCorr2DConfig(Section):
     )
 
 
-Config = LeNet5Config | LearnKernelConfig | BenchCorr2DConfig
+class StepCell(Section):
+    """A training step to time."""
+
+    network: Literal["lenet5", "cnn", "resnet_block"]
+    batch_size: Count
+
+
+class Race(Section):
+    """LeNet5 trained by one recipe, ours and torch's."""
+
+    recipe: str = Field(description="Path of a lenet5 config.")
+    seeds: Count = 10
+
+
+class BenchTrainingConfig(Section):
+    """Time training steps, pools and single layers against stock Flax and torch."""
+
+    experiment: Literal["bench_training"]
+    seed: Seed = Field(default=0, description="Gives images, weights and the order of the turns.")
+    steps: tuple[StepCell, ...] = ()
+    scan_steps: Count = Field(default=8, description="Steps of one call of lax.scan.")
+    layers: tuple[str, ...] | None = Field(default=None, description="All, unless given.")
+    layer_batch: Count = Field(default=32, description="Images in a layer's batch.")
+    pools: tuple[str, ...] | None = Field(default=None, description="All, unless given.")
+    race: Race | None = None
+    clock: Clock = Clock()
+
+
+Config = LeNet5Config | LearnKernelConfig | BenchCorr2DConfig | BenchTrainingConfig
 _TAGGED: dict[str, type[Section]] = {
     "bench_corr2d": BenchCorr2DConfig,
+    "bench_training": BenchTrainingConfig,
     "learn_kernel": LearnKernelConfig,
     "lenet5": LeNet5Config,
     "sgd": Sgd,

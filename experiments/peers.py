@@ -7,6 +7,7 @@ stay what each library returns.
 
 import functools
 import importlib
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from experiments.bench_cells import Case, Ready, valid_part
 
 PACKAGES = ("cv2", "scipy", "torch")
+_DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
 
 
 def installed(package: str) -> ModuleType | None:
@@ -22,6 +24,14 @@ def installed(package: str) -> ModuleType | None:
     try:
         return importlib.import_module(package)
     except ImportError:
+        return None
+
+
+def version(package: str) -> str | None:
+    """Return the version of a package that is installed, else None."""
+    try:
+        return metadata.version(_DISTRIBUTIONS.get(package, package))
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -4,6 +4,7 @@ import os
 
 # Before JAX starts: the bounds below are derived for a CPU, and a shared GPU is left alone.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 import jax
 import jaxtyping

@@ -57,7 +57,7 @@ MISTAKES = {
     "unknown_experiment": (
         ["experiment=lenet6"],
         "override 'experiment=lenet6': experiment: unknown experiment 'lenet6'; "
-        "did you mean 'lenet5'? (one of: bench_corr2d, learn_kernel, lenet5)",
+        "did you mean 'lenet5'? (one of: bench_corr2d, bench_training, learn_kernel, lenet5)",
     ),
     "unknown_optimizer": (
         ["optimizer.name=sdg"],
@@ -112,7 +112,8 @@ def lenet5_toml(tmp_path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_committed_config_is_valid(path):
-    assert config.load(path).experiment in ("bench_corr2d", "learn_kernel", "lenet5")
+    known = ("bench_corr2d", "bench_training", "learn_kernel", "lenet5")
+    assert config.load(path).experiment in known
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -137,7 +138,9 @@ def test_schema_is_current():
 
 def test_schema_describes_every_experiment():
     definitions = json.loads(config.schema())["$defs"]
-    assert {"BenchCorr2DConfig", "LeNet5Config", "LearnKernelConfig"} <= set(definitions)
+    assert {"BenchCorr2DConfig", "BenchTrainingConfig", "LeNet5Config", "LearnKernelConfig"} <= set(
+        definitions
+    )
 
 
 @pytest.mark.parametrize(("overrides", "line"), MISTAKES.values(), ids=MISTAKES)

@@ -1,0 +1,141 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from conv_jax.models import num_params
+from experiments import bench_timing, bench_training, bench_training_summary, config, networks
+from experiments.networks import NETWORKS
+from experiments.record import Record
+
+
+def load(*overrides):
+    return config.load(Path("configs/bench_training_smoke.toml"), overrides)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run without torch, whether it is installed or not."""
+    folder, loaded = tmp_path_factory.mktemp("bench") / "run", load()
+    console = Console(width=300, markup=False, highlight=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench_timing, "MATMUL_SIZE", 64)
+        patch.setattr(bench_training, "keep_freed_memory", lambda: False)
+        patch.setitem(sys.modules, "torch", None)
+        task = bench_training.prepare(loaded)
+        record = Record(folder, config.dump(loaded))
+        with console.capture() as capture, record.running():
+            bench_training.run(task, record, console)
+    return folder, capture.get(), json.loads((folder / "result.json").read_text())
+
+
+def test_everyone_is_timed(smoke):
+    _, _, result = smoke
+    [steps] = result["steps"]
+    flax = ("ours", "nnx", "linen")
+    assert set(steps["times"]) == {*flax, *(f"{name} in scan" for name in flax)}
+    assert len(result["layers"]) == 4
+    assert {row["quantity"] for row in result["pools"]} == {"value", "gradient"}
+    for row in (steps, *result["layers"], *result["pools"]):
+        assert all(times["median"] > 0 for times in row["times"].values())
+
+
+def test_what_it_came_to_is_said_and_drawn(smoke):
+    folder, printed, _ = smoke
+    assert "not installed, so not measured: torch" in printed
+    assert "lenet5, batch 8: " in printed
+    assert "layers, value: lax / ours " in printed
+    assert (folder / "table.md").read_text().count("\n## ") == 3
+    assert {path.name for path in (folder / "figures").iterdir()} == {"steps.png", "layers.png"}
+
+
+def test_the_summary_can_be_said_again(smoke):
+    folder, printed, _ = smoke
+    command = [sys.executable, "-m", "experiments.bench_training_summary", folder / "result.json"]
+    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert again.splitlines()
+    assert set(again.splitlines()) <= set(printed.splitlines())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_the_same_in_nnx_and_linen(name):
+    import jax
+
+    network = NETWORKS[name]
+    images = jax.random.normal(jax.random.key(0), (2, *network.image_shape))
+    by_nnx, by_linen = networks.nnx_model(network), networks.linen_model(network)
+    params = by_nnx.init(jax.random.key(1))
+    other = by_linen.init(jax.random.key(1))
+
+    # In the order of the layers, for Linen's names count each kind of layer by itself.
+    leaves = sorted(jax.tree.leaves(params), key=lambda leaf: (leaf.shape, float(leaf.sum())))
+    shapes = sorted(leaf.shape for leaf in jax.tree.leaves(other))
+    assert [leaf.shape for leaf in leaves] == shapes
+    assert num_params(params) == num_params(other)
+    assert by_nnx.apply(params, images).shape == by_linen.apply(other, images).shape == (2, 10)
+
+
+def test_lenet5_multiplies_as_much_as_the_notes_say():
+    assert networks.step_flops(NETWORKS["lenet5"]) == pytest.approx(9.1e6, rel=0.02)
+
+
+def test_summary_takes_the_better_of_the_others():
+    times = {
+        "ours": 2.0,
+        "ours in scan": 3.0,
+        "nnx": 8.0,
+        "linen": 6.0,
+        "nnx in scan": 30.0,
+        "linen in scan": 60.0,
+        "torch": 5.0,
+        "torch.compile": 4.0,
+    }
+    row = {
+        "network": "lenet5",
+        "batch_size": 1,
+        "flops": 10.0,
+        "times": {name: {"median": seconds} for name, seconds in times.items()},
+    }
+    results = {"matmul_flops": 10.0, "steps": [row], "layers": [], "pools": []}
+
+    [step] = bench_training_summary.summarize(results)["steps"]
+
+    ratios = {key: value for key, value in step.items() if "over" in key}
+    assert ratios == {
+        "over_floor": 2.0,
+        "torch_over_ours": 2.0,
+        "stock_over_ours": 3.0,
+        "scan_over_ours": 1.5,
+        "stock_scan_over_ours": 10.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("layers=['9x9']", r"layers: expected some of .*, got '9x9'"),
+        ("pools=['none']", r"pools: expected some of .*, got 'none'"),
+        ("race.recipe=configs/lenet5_smoke.toml", r"race\.recipe: expected a config of lenet5 w"),
+        ("race.recipe=configs/learn_kernel.toml", r"race\.recipe: expected a config of lenet5 w"),
+        ("race.recipe=configs/absent.toml", r"configs/absent\.toml: no such file"),
+    ],
+)
+def test_mistakes_are_told(override, message):
+    with pytest.raises(ValueError, match=message):
+        bench_training.prepare(load(override))
+
+
+def test_a_slow_call_is_timed_once(monkeypatch):
+    task = bench_training.Task(load(), 1, False, bench_timing.Pace(0.01, 0.001, 2, 3), None)
+    monkeypatch.setattr(bench_timing, "time_warm", lambda call: call())
+
+    times = bench_training._timed(task, {"slow": (lambda: 50.0, 10), "fast": (lambda: 0.0, 1)})
+
+    assert times["slow"]["median"] == 5.0
+    assert times["slow"]["rounds"] == 1
+    assert times["fast"]["rounds"] >= 2
+    assert np.isfinite(times["fast"]["median"])
