@@ -119,7 +119,7 @@ def test_summary_takes_the_better_of_the_others():
     [
         ("layers=['9x9']", r"layers: expected some of .*, got '9x9'"),
         ("pools=['none']", r"pools: expected some of .*, got 'none'"),
-        ("race.recipe=configs/lenet5_smoke.toml", r"race\.recipe: expected a config of lenet5 w"),
+        ("race.recipe=configs/lenet5_mnist.toml", r"race\.recipe: expected a config of lenet5 w"),
         ("race.recipe=configs/learn_kernel.toml", r"race\.recipe: expected a config of lenet5 w"),
         ("race.recipe=configs/absent.toml", r"configs/absent\.toml: no such file"),
     ],
