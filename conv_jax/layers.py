@@ -66,7 +66,7 @@ def conv_general_dilated(
       The array that lax returns, to within rounding.
 
     Raises:
-      TypeError, ValueError: as lax does.
+      TypeError, ValueError, RuntimeError: as lax does.
 
     >>> images, kernels = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
     >>> layout = ("NHWC", "HWIO", "NHWC")

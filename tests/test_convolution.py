@@ -85,7 +85,7 @@ def test_derivatives_equal_those_of_lax(case, x64):
 
 FORMS = {
     f"tile{tile}_{rows}": Form("banded", tile, rows)
-    for tile in (1, 2, 5)
+    for tile in (1, 3)
     for rows in ("joined", "scattered")
 } | {"native": Form("native")}
 ODD = {
@@ -347,7 +347,7 @@ def test_mistakes_are_told_as_lax_tells_them(mistake):
     options = {"window_strides": (1, 1), "padding": "VALID", "dimension_numbers": LAYOUT} | mistake
     rhs = jnp.zeros(options.pop("rhs", (3, 3, 2, 4)), options.pop("dtype", "float32"))
     lhs = jnp.zeros((1, 5, 5, 2))
-    with pytest.raises((TypeError, ValueError)) as by_lax:
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as by_lax:
         lax.conv_general_dilated(lhs, rhs, **options)
 
     with pytest.raises(by_lax.type, match=re.escape(str(by_lax.value))):
