@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+import torch  # pyright: ignore[reportMissingImports] - only benchmarks have it
+from torch import nn  # pyright: ignore[reportMissingImports]
 
 from experiments.layer_cases import PoolCase
 from experiments.networks import (
