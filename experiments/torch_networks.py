@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports] - only benchmarks have it
-from torch import nn  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports] - likewise
 
 from experiments.layer_cases import PoolCase
 from experiments.networks import (
