@@ -174,7 +174,7 @@ def ratio_bars(ratios: Mapping[str, Mapping[str, float]], *, title: str) -> Figu
     axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.grid(alpha=0.3, axis="x", which="both")
     axes.grid(alpha=0.15, axis="y")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower right", ncols=len(ratios))
     return figure
 
 
