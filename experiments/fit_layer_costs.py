@@ -66,6 +66,9 @@ LAYERS = [
                 (64, 8, (64, 64)),
                 (8, 14, (256, 128)),
                 (1, 56, (64, 128)),
+                (64, 28, (32, 64)),
+                (16, 56, (16, 16)),
+                (32, 13, (64, 64)),
             ],
             (3, 5),
             (1, 2),
@@ -75,6 +78,25 @@ LAYERS = [
     *(Layer(32, (n, n), (c, c), (1, 1)) for n, c in ((28, 64), (14, 256), (56, 16))),
     *(Layer(n, (14, 14), (c, c), (7, 7)) for n, c in ((128, 20), (8, 128))),
     Layer(128, (32, 32), (1, 20), (7, 7)),
+    *(
+        Layer(n, (size, size), channels, (k, k))
+        for n, size, channels, k in (
+            (64, 28, (20, 1), 5),
+            (32, 32, (32, 3), 3),
+            (128, 18, (20, 20), 5),
+            (64, 13, (64, 32), 3),
+            (128, 11, (32, 64), 3),
+            (16, 48, (8, 8), 3),
+            (32, 20, (128, 128), 3),
+            (128, 12, (24, 24), 5),
+            (128, 12, (32, 32), 3),
+            (64, 24, (48, 48), 3),
+            (128, 8, (64, 64), 3),
+            (32, 16, (20, 20), 5),
+            (32, 24, (64, 24), 3),
+            (64, 16, (16, 16), 3),
+        )
+    ),
     Layer(32, (28, 28), (32, 32), (3, 3), dilation=2),
     Layer(32, (28, 28), (64, 64), (3, 3), groups=4),
     Layer(32, (28, 28), (64, 64), (5, 5), groups=8),
@@ -110,7 +132,7 @@ def measure(layer: Layer, *, gradient: bool) -> list[dict[str, Any]]:
         for shape in (image, out if gradient else kernel)
     ]
     calls = {}
-    for form in choose.forms(problem):
+    for form in choose.forms(problem, gradient=gradient):
         if gradient:
             compute = functools.partial(
                 on_cpu.gradient_by, form, window=window, kernel_size=kernel[:-3], precision=None
@@ -146,8 +168,8 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, ...]]]:
     for gradient, table in zip((False, True), tables.values(), strict=True):
         some = [row for row in rows if row["gradient"] == gradient]
         count = choose.gradient_work if gradient else choose.value_work
-        for kind in dict.fromkeys(choose.kind(row["form"]) for row in some):
-            of_kind = [row for row in some if choose.kind(row["form"]) == kind]
+        for kind in dict.fromkeys(_kind(row) for row in some):
+            of_kind = [row for row in some if _kind(row) == kind]
             times = np.array([1e9 * row["seconds"] for row in of_kind])
             work = np.array([count(row["problem"], row["form"]) for row in of_kind])
             found, _ = nnls(work / times[:, None], np.ones(len(times)))
@@ -194,6 +216,10 @@ def main() -> None:
     print(f"chosen / fastest: {mean:.3f} (geometric mean of {len(lost)}); the worst:")
     for loss, about in lost[:12]:
         print(f"{loss:.2f}", *about)
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return choose.kind(row["problem"], row["form"])
 
 
 def _call(program: Any, arrays: list[jax.Array]) -> Any:

@@ -282,10 +282,10 @@ MUTATIONS = (
         (CONVOLUTION, "-k", "every_form"),
     ),
     Mutation(
-        "banded: diagonals of a strided gradient",
-        "multichannel/banded.py",
-        "first = u * place.stride",
-        "first = u",
+        "turned: every output of a tile reads from the same place",
+        "multichannel/turned.py",
+        "u * place.stride + k * place.kernel_dilation",
+        "k * place.kernel_dilation",
         (CONVOLUTION, "-k", "every_form"),
     ),
     Mutation(

@@ -9,7 +9,6 @@ E / (T stride) times as large.
 
 import functools
 import itertools
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -57,67 +56,10 @@ def correlate(
         bands = jnp.moveaxis(bands.reshape(-1, *bands.shape[-2:]), 0, 1)
         parts = _times(cut(_last_alone(window)), bands, precision=precision)
         parts = [parts[..., i, :] for i in range(parts.shape[-2])]
-        moved = _scattered(parts, kernel.shape[:-3], window[:-1], sizes=sizes[:-1])
+        moved = scattered(parts, kernel.shape[:-3], window[:-1], sizes=sizes[:-1])
         out = functools.reduce(operator.add, moved)
     out = out.reshape(*out.shape[:-2], num_tiles * tile, kernel.shape[-1])
     return out[..., : sizes[-1], :]
-
-
-def kernel_gradient(
-    image: Float[Array, "N *S C"],
-    cotangent: Float[Array, "N *S_out O"],
-    *,
-    window: Window,
-    kernel_size: Sequence[int],
-    tile: int,
-    rows: str,
-    precision: Any,
-) -> Float[Array, "*K C O"]:
-    """Return the kernel's gradient by products of tiles of the image with tiles of the cotangent.
-
-    out[k, c, o] = sum_{n, y} image[n, y stride + k dilation - before, c] cotangent[n, y, o]
-
-    A product of two tiles holds each element of the gradient T times, along the band.
-
-    Args:
-      image: [N, *S, C], with no dilation.
-      cotangent: [N, *S', O].
-      window: how kernel and image lie on each other.
-      kernel_size: that of the gradient, K.
-      tile: T.
-      rows: "joined", as in `correlate`; "scattered": one product of every row of the image with
-        all rows of the cotangent that it meets.
-      precision: of the products.
-
-    Returns:
-      [*K, C, O].
-    """
-    place, width = window[-1], kernel_size[-1]
-    num_tiles = -(-cotangent.shape[-2] // tile)
-    missing = num_tiles * tile - cotangent.shape[-2]
-    cotangent = jnp.pad(cotangent, ((0, 0),) * (cotangent.ndim - 2) + ((0, missing), (0, 0)))
-    cotangent = cotangent.reshape(*cotangent.shape[:-2], num_tiles, -1)
-    cut = functools.partial(_tiles, image, width, tile=tile, num_tiles=num_tiles)
-    if rows == "joined":
-        tiles = cut(window)
-        slices = _shifts(tiles, kernel_size[:-1], window[:-1], cotangent.shape[1:-2])
-        bands = _sum_places(jnp.concatenate(slices, -1), cotangent, precision=precision)
-        bands = bands.reshape(len(slices), *tiles.shape[-1:], -1)
-    else:
-        tiles, taps = cut(_last_alone(window)), math.prod(kernel_size[:-1])
-        back = [p._replace(before=-p.before, kernel_dilation=-p.kernel_dilation) for p in window]
-        met = _scattered([cotangent] * taps, kernel_size[:-1], back[:-1], sizes=image.shape[1:-2])
-        bands = _sum_places(tiles, jnp.concatenate(met, -1), precision=precision)
-        bands = jnp.moveaxis(bands.reshape(-1, taps, cotangent.shape[-1]), 1, 0)
-    channels = image.shape[-1]
-    reach = tiles.shape[-1] // channels
-    bands = bands.reshape(*kernel_size[:-1], reach, channels, tile, -1)
-    diagonals = []
-    for u in range(tile):
-        first = u * place.stride
-        column = bands[..., first : first + extent(width, place.kernel_dilation), :, u, :]
-        diagonals.append(column[..., :: place.kernel_dilation, :, :])
-    return functools.reduce(operator.add, diagonals)
 
 
 def pad(image: Float[Array, "N *S C"], window: Sequence[Placement]) -> Float[Array, "N *P C"]:
@@ -178,20 +120,7 @@ def _times(image: Array, bands: Array, *, precision: Any) -> Array:
     return lax.dot_general(image, bands, sums, precision=precision)
 
 
-def _sum_places(
-    image: Float[Array, "*P k"], cotangent: Float[Array, "*P n"], *, precision: Any
-) -> Float[Array, "k n"]:
-    """Sum over all axes but the last; XLA transposes the first operand, so the smaller one."""
-    leading = tuple(range(image.ndim - 1))
-    contract = functools.partial(
-        lax.dot_general, dimension_numbers=((leading, leading), ((), ())), precision=precision
-    )
-    if image.shape[-1] <= cotangent.shape[-1]:
-        return contract(image, cotangent)
-    return contract(cotangent, image).T
-
-
-def _scattered(
+def scattered(
     parts: Sequence[Array] | Array,
     kernel_size: Sequence[int],
     window: Sequence[Placement],

@@ -13,29 +13,35 @@ from typing import NamedTuple
 from conv_jax.multichannel.placement import Window, extent, output_sizes
 
 TILES = (1, 2, 4)
-_DOUBT = 1.25  # how much faster than XLA's own a program must promise to be
+_NARROW = 16  # outputs up to which XLA's own convolution is twice as fast as above
+# What a program's prediction is multiplied by when compared: XLA's own scatters by 1.6 about its
+# predictions, and loses less to joined rows, and more to scattered ones, than they say.
+_DOUBT = {"banded, joined": 1.3, "banded, scattered": 0.9}
+_NATIVE_GRADIENT = frozenset(range(8, 17))  # channels with which XLA's own is not slow
 
 # Nanoseconds for each element of `Work`, measured on two cores of an AMD EPYC without AVX-512.
 VALUE: dict[str, tuple[float, ...]] = {
-    "native": (537000, 0.0107, 0.942, 0.827, 0),
-    "depthwise": (193000, 0.0496, 0.0315, 0.437, 0),
-    "banded, joined": (515000, 0.0165, 1.16, 0.0184, 0),
-    "banded, scattered": (1150000, 0.0152, 1.01, 0.496, 0),
+    "native, narrow": (0, 0.0156, 0.197, 1.95, 0),
+    "native, wide": (414000, 0.021, 0.331, 1.19, 0),
+    "depthwise": (69900, 0, 0.0394, 1.21, 0),
+    "banded, joined": (283000, 0.0155, 1.17, 0.111, 0),
+    "banded, scattered": (281000, 0.0148, 1.12, 0.637, 0),
 }
 GRADIENT: dict[str, tuple[float, ...]] = {
-    "native": (0, 0.00924, 1.68, 12.8, 1.86),
-    "depthwise": (0, 0.53, 0, 0, 0.546),
-    "banded, joined": (0, 0.0212, 0.809, 0, 1.33),
-    "banded, scattered": (299000, 0.0118, 1.17, 1.47, 1.98),
+    "native, narrow": (1460000, 0.0241, 0.11, 22.4, 0),
+    "native, wide": (0, 0.0225, 0, 0, 0),
+    "depthwise": (0, 0.497, 0, 0, 0.97),
+    "banded, joined": (0, 0.0204, 1.03, 0.382, 0.513),
+    "banded, scattered": (0, 0.0144, 1.19, 1.16, 0.941),
 }
 
 
 class Form(NamedTuple):
     """A program and its options."""
 
-    name: str  # "native", "depthwise" or "banded"
+    name: str  # "native", "depthwise", or "banded", of which gradients are `turned`
     tile: int = 1  # outputs along the last axis that are computed together
-    rows: str = "joined"  # or "scattered": how the rows of the kernel are summed
+    rows: str = "joined"  # or "scattered": what "banded" does with the rows of the kernel
 
 
 class Work(NamedTuple):
@@ -73,9 +79,10 @@ def choose(problem: Problem, *, gradient: bool) -> Form:
     """
 
     def predicted(form: Form) -> float:
-        return predict(problem, form, gradient=gradient) * (_DOUBT if form.name != "native" else 1)
+        doubt = _DOUBT.get(kind(problem, form), 1.0)
+        return doubt * predict(problem, form, gradient=gradient)
 
-    return min(forms(problem), key=predicted)
+    return min(forms(problem, gradient=gradient), key=predicted)
 
 
 def describe(
@@ -133,30 +140,35 @@ def gradient_work(problem: Problem, form: Form) -> Work:
         copies = images * (math.prod(p.image_sizes) * p.num_channels + places * p.num_outputs)
         writes = p.num_groups * taps * p.num_channels * p.num_outputs
         return Work(1, reads * p.num_outputs, reads, writes, copies)
-    num_tiles, reach = _tiles(p, form.tile)
-    k, n = reach * p.num_channels, form.tile * p.num_outputs
-    taps, places = math.prod(p.kernel_sizes[:-1]), math.prod(p.sizes[:-1])
+    num_tiles, _ = _tiles(p, form.tile)
+    pairs = itertools.product(range(form.tile), range(p.kernel_sizes[-1]))
+    k = len({u * p.stride + v * p.dilation for u, v in pairs}) * p.num_channels
+    n, taps = form.tile * p.num_outputs, math.prod(p.kernel_sizes[:-1])
     writes = p.num_groups * taps * k * n
+    copies = images * math.prod(p.padded_sizes) * p.num_channels
     if form.rows == "scattered":
         rows = images * math.prod(p.image_sizes[:-1]) * num_tiles
-        return Work(1, rows * taps * k * n, rows * (k + taps * n), writes, rows * k)
-    rows = images * places * num_tiles
-    copies = images * math.prod(p.padded_sizes[:-1]) * num_tiles * k
+        return Work(1, rows * taps * k * n, rows * (k + taps * n), writes, copies)
+    rows = images * math.prod(p.sizes[:-1]) * num_tiles
     return Work(1, rows * taps * k * n, rows * (taps * k + n), writes, copies)
 
 
-def forms(problem: Problem) -> Iterable[Form]:
+def forms(problem: Problem, *, gradient: bool) -> Iterable[Form]:
     """Return the programs that can compute a problem and may be the fastest."""
-    if problem.num_groups == math.prod(problem.kernel_sizes) == 1:
+    p = problem
+    if p.num_groups == math.prod(p.kernel_sizes) == 1:
         yield Form("banded")  # one matrix product
         return
-    yield Form("native")
-    if problem.num_groups > 1 and problem.num_channels == 1:
+    if p.num_groups > 1 and p.num_channels == 1:
         yield Form("depthwise")
         return
-    has_width, has_rows = problem.kernel_sizes[-1] > 1, math.prod(problem.kernel_sizes[:-1]) > 1
-    tiles = [tile for tile in TILES if tile <= problem.sizes[-1]] if has_width else [1]
-    ways = ["joined"] + ["scattered"] * (has_rows and problem.is_dense)
+    num_axes, channels = len(p.sizes), {p.num_channels, p.num_outputs}
+    is_quick = not gradient or num_axes == 1 or channels <= _NATIVE_GRADIENT
+    if is_quick and p.num_groups == 1 and num_axes < 3:  # XLA's own is a plain loop otherwise
+        yield Form("native")
+    has_width, has_rows = p.kernel_sizes[-1] > 1, math.prod(p.kernel_sizes[:-1]) > 1
+    tiles = [tile for tile in TILES if tile <= p.sizes[-1]] if has_width else [1]
+    ways = ["joined"] + ["scattered"] * (has_rows and p.is_dense)
     for tile, rows in itertools.product(tiles, ways):
         yield Form("banded", tile, rows)
 
@@ -165,12 +177,18 @@ def predict(problem: Problem, form: Form, *, gradient: bool) -> float:
     """Return the predicted time in nanoseconds."""
     count, table = (gradient_work, GRADIENT) if gradient else (value_work, VALUE)
     work = count(problem, form)
-    return float(sum(cost * amount for cost, amount in zip(table[kind(form)], work, strict=True)))
+    return float(
+        sum(cost * amount for cost, amount in zip(table[kind(problem, form)], work, strict=True))
+    )
 
 
-def kind(form: Form) -> str:
-    """Return which coefficients are a form's."""
-    return f"banded, {form.rows}" if form.name == "banded" else form.name
+def kind(problem: Problem, form: Form) -> str:
+    """Return which coefficients hold for a program."""
+    if form.name == "banded":
+        return f"banded, {form.rows}"
+    if form.name == "native":
+        return "native, narrow" if problem.num_outputs <= _NARROW else "native, wide"
+    return form.name
 
 
 def _tiles(problem: Problem, tile: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from conv_jax.multichannel import banded, choose, depthwise, native, phases
+from conv_jax.multichannel import banded, choose, depthwise, native, phases, turned
 from conv_jax.multichannel.apart import apart
 from conv_jax.multichannel.choose import Form
 from conv_jax.multichannel.placement import (
@@ -162,7 +162,7 @@ def gradient_by(
         )
         return _call(compute, image[..., 0], cotangent, alone=alone)[..., None, :, :]
     compute = functools.partial(
-        banded.kernel_gradient,
+        turned.kernel_gradient,
         window=window,
         kernel_size=kernel_size,
         tile=form.tile,
