@@ -29,11 +29,12 @@ def fold(
 ) -> tuple[Shaped[Array, "..."], int]:
     """Merge a batch axis, compute, and take the batch out of an axis of the result.
 
+    That axis is as long as the one that the batch was merged into.
+
     Returns:
       The result and its batch axis, `out_axis`.
     """
     result = compute(merge(array, axis, into))
-    size, both = array.shape[axis], result.shape[out_axis]
-    rest = both // size if size else 0
+    size, rest = array.shape[axis], jnp.moveaxis(array, axis, into).shape[into + 1]
     shape = (*result.shape[:out_axis], size, rest, *result.shape[out_axis + 1 :])
     return result.reshape(shape), out_axis

@@ -63,7 +63,8 @@ def conv_general_dilated(
       out_sharding: of the result, on a mesh with explicit axes.
 
     Returns:
-      The array that lax returns, to within rounding.
+      The array that lax returns, to within rounding. On a CPU, an infinity or a NaN also reaches
+      outputs and gradients next to those that see it, for some are multiplied by zeros there.
 
     Raises:
       TypeError, ValueError, RuntimeError: as lax does.
@@ -87,7 +88,9 @@ def conv_general_dilated(
         out_sharding=out_sharding,
     )
     lhs, rhs = jnp.asarray(lhs), jnp.asarray(rhs)
-    explicit = AxisType.Explicit in jax.sharding.get_abstract_mesh().axis_types
+    meshes = [jax.typeof(array).sharding.mesh for array in (lhs, rhs)]
+    meshes.append(jax.sharding.get_abstract_mesh())
+    explicit = any(AxisType.Explicit in mesh.axis_types for mesh in meshes)
     if explicit or batch_group_count != 1 or out_sharding is not None:
         return by_lax(lhs, rhs)
     types = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (lhs, rhs)]

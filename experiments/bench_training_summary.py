@@ -36,13 +36,14 @@ def summarize(results: Row) -> Row:
       results: of a run, whole or in part.
 
     Returns:
-      "steps" with a row for every network and batch, "layers" and "pools" over all of theirs.
+      "steps" with a row for every network and batch, "race" with one for every contestant,
+      "layers" over all layers, and "2x2 pools" over those side by side.
     """
     return {
         "steps": [_step(row, results["matmul_flops"]) for row in results["steps"]],
         "race": {name: _finish(runs) for name, runs in results.get("race", {}).items()},
         "layers": _over(results["layers"], "lax"),
-        "pools": _over(
+        "2x2 pools": _over(
             [r for r in results["pools"] if r["name"].startswith("2x2")], "reduce_window"
         ),
     }
@@ -68,7 +69,7 @@ def lines(summary: Row) -> list[str]:
             f"LeNet5 to {100 * numbers['accuracy']:.2f} +- {100 * numbers['accuracy_std']:.2f} % "
             f"on MNIST, {name}: {numbers['seconds']:.2f} s ({numbers['count']} seeds)"
         )
-    for name, other in (("layers", "lax"), ("pools", "reduce_window")):
+    for name, other in (("layers", "lax"), ("2x2 pools", "reduce_window")):
         for quantity, numbers in summary[name].items():
             said.append(
                 f"{name}, {quantity}: {other} / ours {numbers['mean']:.2f} (geometric mean of "
@@ -92,7 +93,7 @@ def tables(results: Row) -> str:
         for row in rows:
             about, _, _ = line(row).partition(":")
             medians = _medians(row)
-            cells = [f"{1e3 * medians[n]:.3g}" if n in medians else "" for n in names]
+            cells = [_milliseconds(medians[n]) if n in medians else "" for n in names]
             parts.append(f"| {about} | " + " | ".join(cells) + " |")
     return "\n".join(parts) + "\n"
 
@@ -183,7 +184,12 @@ def _medians(row: Row) -> Mapping[str, float]:
 
 
 def _text(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g} ms"
+    return f"{_milliseconds(seconds)} ms"
+
+
+def _milliseconds(seconds: float) -> str:
+    value = float(f"{1e3 * seconds:.3g}")
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def main() -> None:

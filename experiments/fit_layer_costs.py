@@ -184,8 +184,10 @@ def losses(rows: list[dict[str, Any]]) -> list[tuple[float, Any]]:
         some = list(group)
         measured = {row["form"]: row["seconds"] for row in some}
         problem, gradient = some[0]["problem"], some[0]["gradient"]
-        predicted = functools.partial(choose.predict, problem, gradient=gradient)
-        chosen, best = min(measured, key=predicted), min(measured, key=measured.__getitem__)
+        chosen = choose.choose(problem, gradient=gradient)
+        if chosen not in measured:  # slower than LIMIT
+            continue
+        best = min(measured, key=measured.__getitem__)
         about = (problem, gradient, chosen, best, measured.get(Form("native")))
         found.append((measured[chosen] / measured[best], about))
     return sorted(found, key=lambda item: -item[0])

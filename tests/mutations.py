@@ -282,6 +282,20 @@ MUTATIONS = (
         (CONVOLUTION, "-k", "every_form"),
     ),
     Mutation(
+        "multichannel choose: the slowest",
+        "multichannel/choose.py",
+        "return min(forms(",
+        "return max(forms(",
+        ("tests/multichannel",),
+    ),
+    Mutation(
+        "batches: rest of an empty batch",
+        "batches.py",
+        "jnp.moveaxis(array, axis, into).shape[into + 1]",
+        "jnp.moveaxis(array, axis, into).shape[into]",
+        (CONVOLUTION, "-k", "vmap"),
+    ),
+    Mutation(
         "turned: every output of a tile reads from the same place",
         "multichannel/turned.py",
         "u * place.stride + k * place.kernel_dilation",

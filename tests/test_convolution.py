@@ -108,6 +108,25 @@ ODD = {
     ),
     "large_kernel": ((3, 6, 7, 2), (6, 6, 2, 3), {"padding": "VALID"}),
     "kernel_of_one": ((3, 6, 7, 2), (1, 1, 2, 3), {"window_strides": (2, 3), "padding": "SAME"}),
+    "one_output": ((3, 6, 2, 2), (3, 2, 2, 3), {"padding": "VALID"}),
+    "line": (
+        (2, 9, 2),
+        (3, 2, 3),
+        {
+            "window_strides": (2,),
+            "padding": ((1, 2),),
+            "dimension_numbers": ("NWC", "WIO", "NWC"),
+        },
+    ),
+    "volume": (
+        (2, 5, 4, 6, 2),
+        (2, 3, 2, 2, 3),
+        {
+            "window_strides": (1, 1, 1),
+            "padding": "SAME",
+            "dimension_numbers": ("NDHWC", "DHWIO", "NDHWC"),
+        },
+    ),
     "padded_kernel_of_one": ((3, 4, 5, 2), (1, 1, 2, 3), {"padding": ((2, 1), (0, 3))}),
 }
 
@@ -212,6 +231,51 @@ def test_vmap(in_axes, groups, x64):
     assert_all_equal(actual, gradients(by_lax)(*given))
 
 
+@pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])
+def test_vmap_over_nothing(in_axes):
+    lhs, rhs = jnp.zeros((2, 5, 5, 3)), jnp.zeros((3, 3, 3, 4))
+    given = [
+        x if axis is None else jnp.zeros((0, *x.shape))
+        for x, axis in zip((lhs, rhs), in_axes, strict=True)
+    ]
+    conv = functools.partial(
+        cj.conv_general_dilated,
+        window_strides=(1, 1),
+        padding="SAME",
+        dimension_numbers=LAYOUT,
+    )
+
+    assert jax.jit(jax.vmap(conv, in_axes))(*given).shape == (0, 2, 5, 5, 4)
+
+
+def test_a_result_is_weakly_typed_only_if_both_arguments_are():
+    weak = jnp.full((1, 3, 3, 1), 1.0)
+    options = {"padding": "SAME", "dimension_numbers": LAYOUT}
+
+    mixed = cj.conv_general_dilated(weak, jnp.ones((3, 3, 1, 1), "float32"), (1, 1), **options)
+    both = cj.conv_general_dilated(weak, jnp.full((3, 3, 1, 1), 1.0), (1, 1), **options)
+
+    assert weak.weak_type
+    assert both.weak_type
+    assert not mixed.weak_type
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_infinity_reaches_outputs_of_its_tile_alone(form, monkeypatch):
+    monkeypatch.setattr(choose, "choose", lambda problem, *, gradient: form)
+    lhs = jnp.ones((1, 9, 30, 2)).at[0, 4, 12, 0].set(jnp.inf)
+    options = {"padding": "SAME", "dimension_numbers": LAYOUT}
+
+    out = cj.conv_general_dilated(lhs, jnp.ones((3, 5, 2, 3)), (1, 1), **options)
+
+    finite = np.isfinite(out[0]).all(-1)
+    near = np.zeros((9, 30), bool)
+    reach = 2 + form.tile - 1
+    near[3:6, 12 - reach : 12 + reach + 1] = True
+    assert not finite[3:6, 10:15].any()
+    assert finite[~near].all()
+
+
 def test_vmap_twice_and_of_gradients(x64):
     case = CONVOLUTIONS["3x3 s1 1->20 @32"]._replace(sizes=(5, 6), channels=(2, 3))
     lhs_shape, rhs_shape = case.shapes(2)
@@ -277,12 +341,12 @@ def test_eager_equals_jitted():
 @pytest.mark.parametrize("preferred", [None, "float32"])
 def test_narrow_floats_are_summed_in_float32(dtype, preferred):
     lhs, rhs = jnp.full((1, 4, 4, 8), 1.0, dtype), jnp.full((3, 3, 8, 2), 1 / 64, dtype)
-    lhs = lhs.at[0, 0, 0, 0].set(1024)  # in bfloat16, a sum of 1024 / 64 loses later terms of 1/64
+    lhs = lhs.at[0, 0, 0, 0].set(4096)  # a narrow sum of 4096 / 64 loses later terms of 1 / 64
     options = {"padding": "VALID", "dimension_numbers": LAYOUT}
 
     out = cj.conv_general_dilated(lhs, rhs, (1, 1), preferred_element_type=preferred, **options)
 
-    exact = (1024 + 71) / 64
+    exact = (4096 + 71) / 64
     assert out.dtype == jnp.dtype(preferred or dtype)
     assert out[0, 0, 0, 0] == jnp.asarray(exact, out.dtype)
     gradient = jax.grad(
@@ -293,6 +357,7 @@ def test_narrow_floats_are_summed_in_float32(dtype, preferred):
         )
     )(rhs)
     assert gradient.dtype == rhs.dtype
+    assert gradient[0, 0, 0, 0] == jnp.asarray(4096 + 3, rhs.dtype)
 
 
 OTHERS = {

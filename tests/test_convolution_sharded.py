@@ -77,6 +77,15 @@ def test_a_sharded_batch_stays_so(axis_type):
 
 
 @on_eight
+def test_an_explicit_mesh_needs_no_context():
+    given = placed(mesh(AxisType.Explicit), PartitionSpec("devices"))
+
+    actual = jax.jit(jax.value_and_grad(squares, (0, 1)))(*given)
+
+    jax.tree.map(np.testing.assert_array_equal, actual, expected())
+
+
+@on_eight
 @pytest.mark.parametrize("axis", [1, 3], ids=["rows", "channels"])
 def test_other_axes_can_be_sharded(axis):
     lhs, rhs = arrays()

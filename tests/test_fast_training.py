@@ -46,12 +46,8 @@ def python_loop(step, state, examples):
     return state.params
 
 
-@pytest.mark.parametrize(
-    ("options", "steps"),
-    [(OURS, one_program), (OURS, python_loop)],
-    ids=["one_program", "python_loop"],
-)
-def test_parameters_equal_those_of_stock_flax(options, steps, x64):
+@pytest.mark.parametrize("steps", [one_program, python_loop])
+def test_parameters_equal_those_of_stock_flax(steps, x64):
     optimizer = optax.sgd(0.05, momentum=0.9)
     model, examples = lenet5(), data("float64")
 
@@ -59,7 +55,7 @@ def test_parameters_equal_those_of_stock_flax(options, steps, x64):
         step = training.make_train_step(model.apply, optimizer, loss=losses.cross_entropy())
         return steps(step, start(model, optimizer, "float64"), examples)
 
-    actual, expected = train(lenet5(**options), steps), train(model, python_loop)
+    actual, expected = train(lenet5(**OURS), steps), train(model, python_loop)
 
     # Each step adds an error of at most (terms + 1) eps relative to a gradient's largest sums.
     terms = BATCH_SIZE * 28 * 28
@@ -77,7 +73,7 @@ def layouts_of_an_epoch(**options):
     order = jnp.zeros((NUM_STEPS, BATCH_SIZE), "int32")
     state = start(model, optimizer, "float32")
     program = training._steps.lower(step, NUM_STEPS, state, examples, order, NUM_STEPS).compile()
-    return set(re.findall(r"convolution\(.*dim_labels=(\S+?),? ", program.as_text() + " "))
+    return set(re.findall(r"convolution\(.*dim_labels=([^\s,]+)", program.as_text()))
 
 
 def test_an_epoch_has_no_convolution_in_a_slow_layout():

@@ -10,13 +10,13 @@ E / (T stride) times as large.
 import functools
 import itertools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from conv_jax.multichannel.moves import last_alone, met, pad, scattered
 from conv_jax.multichannel.placement import Placement, Window, extent, output_sizes
 
 
@@ -49,33 +49,18 @@ def correlate(
     bands = _bands(kernel, window[-1], tile)
     cut = functools.partial(_tiles, image, width, tile=tile, num_tiles=num_tiles)
     if rows == "joined":
-        slices = _shifts(cut(window), kernel.shape[:-3], window[:-1], sizes[:-1])
+        tiles, leading = cut(window), itertools.product(*map(range, kernel.shape[:-3]))
+        slices = [met(tiles, row, window[:-1], sizes=sizes[:-1]) for row in leading]
         bands = bands.reshape(-1, bands.shape[-1])
         out = _times(jnp.concatenate(slices, -1), bands, precision=precision)
     else:
         bands = jnp.moveaxis(bands.reshape(-1, *bands.shape[-2:]), 0, 1)
-        parts = _times(cut(_last_alone(window)), bands, precision=precision)
+        parts = _times(cut(last_alone(window)), bands, precision=precision)
         parts = [parts[..., i, :] for i in range(parts.shape[-2])]
         moved = scattered(parts, kernel.shape[:-3], window[:-1], sizes=sizes[:-1])
         out = functools.reduce(operator.add, moved)
     out = out.reshape(*out.shape[:-2], num_tiles * tile, kernel.shape[-1])
     return out[..., : sizes[-1], :]
-
-
-def pad(image: Float[Array, "N *S C"], window: Sequence[Placement]) -> Float[Array, "N *P C"]:
-    """Extend an image by zeros, and cut it where a pad is negative."""
-    config = [(place.before, place.after, 0) for place in window]
-    if not any(map(any, config)):
-        return image
-    return lax.pad(image, jnp.zeros((), image.dtype), [(0, 0, 0), *config, (0, 0, 0)])
-
-
-def shifted(
-    image: Float[Array, "..."], first: int, place: Placement, *, axis: int, size: int
-) -> Float[Array, "..."]:
-    """Return what one element of the kernel meets: every stride-th of an axis from `first` on."""
-    stop = first + (size - 1) * place.stride + 1
-    return lax.slice_in_dim(image, first, stop, place.stride, axis)
 
 
 def _bands(kernel: Array, place: Placement, tile: int) -> Float[Array, "*K EC TO"]:
@@ -109,53 +94,7 @@ def _tiles(
     return jnp.concatenate(pieces, -1)
 
 
-def _last_alone(window: Window) -> Window:
-    """Return the placement along the last axis, and none along the others."""
-    return (*[Placement()] * (len(window) - 1), window[-1])
-
-
 def _times(image: Array, bands: Array, *, precision: Any) -> Array:
     """Sum over the last axis of the image and the first of the bands."""
     sums = (((image.ndim - 1,), (0,)), ((), ()))
     return lax.dot_general(image, bands, sums, precision=precision)
-
-
-def scattered(
-    parts: Sequence[Array] | Array,
-    kernel_size: Sequence[int],
-    window: Sequence[Placement],
-    *,
-    sizes: Sequence[int],
-) -> list[Array]:
-    """Move what belongs to each row of the kernel from the image's places to the output's.
-
-    Output y takes place y + k kernel_dilation - before of part k, or 0 where there is none.
-    """
-    moved = []
-    for part, taps in zip(parts, itertools.product(*map(range, kernel_size)), strict=True):
-        before = [
-            place.before - tap * place.kernel_dilation
-            for tap, place in zip(taps, window, strict=True)
-        ]
-        after = [
-            size - have - low
-            for size, have, low in zip(sizes, part.shape[1:], before, strict=False)
-        ]
-        places = [
-            Placement(before=low, after=high) for low, high in zip(before, after, strict=True)
-        ]
-        moved.append(pad(part, [*places, *[Placement()] * (part.ndim - 2 - len(places))]))
-    return moved
-
-
-def _shifts(
-    tiles: Array, kernel_size: Sequence[int], window: Window, sizes: Sequence[int]
-) -> list[Array]:
-    """Return what each row of the kernel meets: slices along all spatial axes but the last."""
-    slices = []
-    for taps in itertools.product(*map(range, kernel_size)):
-        part = tiles
-        for axis, (tap, place, size) in enumerate(zip(taps, window, sizes, strict=True), start=1):
-            part = shifted(part, tap * place.kernel_dilation, place, axis=axis, size=size)
-        slices.append(part)
-    return slices

@@ -1,8 +1,8 @@
 """Which program computes a correlation with channels on a CPU fastest, by shapes alone.
 
-A program is matrix products [R, k] [k, n] over some rows of the kernel, after copies: its time is
-linear in the products' arithmetic, in what they read and write, and in what is copied before.
-`experiments/fit_layer_costs.py` measured the coefficients.
+The time of a program is taken to be linear in its arithmetic, in what its products or sums read
+and write, and in what is copied or turned before. `experiments/fit_layer_costs.py` measured the
+coefficients, and prints how far off they are.
 """
 
 import itertools
@@ -17,6 +17,8 @@ _NARROW = 16  # outputs up to which XLA's own convolution is twice as fast as ab
 # What a program's prediction is multiplied by when compared: XLA's own scatters by 1.6 about its
 # predictions, and loses less to joined rows, and more to scattered ones, than they say.
 _DOUBT = {"banded, joined": 1.3, "banded, scattered": 0.9}
+_MOST_PARTS = 128  # copies or terms in a program, which compiles for 5 s with so many
+_MOST_COPIED = 2**30  # elements that a program may keep beside its operands and its result
 _NATIVE_GRADIENT = frozenset(range(8, 17))  # channels with which XLA's own is not slow
 
 # Nanoseconds for each element of `Work`, measured on two cores of an AMD EPYC without AVX-512.
@@ -49,9 +51,9 @@ class Work(NamedTuple):
 
     calls: float  # 1
     products: float  # multiplications
-    reads: float  # of the image by the products
-    writes: float  # by the products
-    copies: float  # of the image into tiles
+    reads: float  # of what is multiplied, each element as often as a copy of it is made for that
+    writes: float  # of products
+    copies: float  # of the operands before
 
 
 class Problem(NamedTuple):
@@ -160,17 +162,24 @@ def forms(problem: Problem, *, gradient: bool) -> Iterable[Form]:
         yield Form("banded")  # one matrix product
         return
     if p.num_groups > 1 and p.num_channels == 1:
-        yield Form("depthwise")
+        yield Form("depthwise" if math.prod(p.kernel_sizes) <= _MOST_PARTS else "native")
         return
-    num_axes, channels = len(p.sizes), {p.num_channels, p.num_outputs}
-    is_quick = not gradient or num_axes == 1 or channels <= _NATIVE_GRADIENT
-    if is_quick and p.num_groups == 1 and num_axes < 3:  # XLA's own is a plain loop otherwise
-        yield Form("native")
     has_width, has_rows = p.kernel_sizes[-1] > 1, math.prod(p.kernel_sizes[:-1]) > 1
     tiles = [tile for tile in TILES if tile <= p.sizes[-1]] if has_width else [1]
     ways = ["joined"] + ["scattered"] * (has_rows and p.is_dense)
-    for tile, rows in itertools.product(tiles, ways):
-        yield Form("banded", tile, rows)
+    banded = [Form("banded", tile, rows) for tile, rows in itertools.product(tiles, ways)]
+    work = gradient_work if gradient else value_work
+    banded = [
+        form
+        for form in banded
+        if sum(work(p, form)[2:]) <= _MOST_COPIED and _num_parts(p, form) <= _MOST_PARTS
+    ]
+    num_axes, channels = len(p.sizes), {p.num_channels, p.num_outputs}
+    is_quick = not gradient or num_axes == 1 or channels <= _NATIVE_GRADIENT
+    # XLA's own is a plain loop for groups and volumes.
+    if not banded or (is_quick and p.num_groups == 1 and num_axes < 3):
+        yield Form("native")
+    yield from banded
 
 
 def predict(problem: Problem, form: Form, *, gradient: bool) -> float:
@@ -189,6 +198,11 @@ def kind(problem: Problem, form: Form) -> str:
     if form.name == "native":
         return "native, narrow" if problem.num_outputs <= _NARROW else "native, wide"
     return form.name
+
+
+def _num_parts(problem: Problem, form: Form) -> int:
+    rows, steps = math.prod(problem.kernel_sizes[:-1]), problem.kernel_sizes[-1] + form.tile - 1
+    return rows * steps if form.rows == "joined" else rows + steps
 
 
 def _tiles(problem: Problem, tile: int) -> tuple[int, int]:

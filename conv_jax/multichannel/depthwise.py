@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from conv_jax.multichannel.banded import pad, shifted
+from conv_jax.multichannel.moves import met, pad
 from conv_jax.multichannel.placement import Window, output_sizes
 
 
@@ -19,7 +19,7 @@ def correlate(
     sizes = output_sizes(image.shape[1:-1], kernel.shape[:-2], window)
     image = pad(image, window)
     terms = [
-        _times(_meets(image, taps, window, sizes), kernel[taps])
+        _times(met(image, taps, window, sizes=sizes), kernel[taps])
         for taps in itertools.product(*map(range, kernel.shape[:-2]))
     ]
     total = functools.reduce(operator.add, terms)
@@ -39,9 +39,9 @@ def kernel_gradient(
     flat = cotangent[..., 0] if num_outputs == 1 else cotangent
     sums = []
     for taps in itertools.product(*map(range, kernel_size)):
-        meets = _meets(image, taps, window, sizes)
-        meets = meets if num_outputs == 1 else meets[..., None]
-        sums.append(jnp.sum(meets * flat, axis=tuple(range(1 + len(sizes)))))
+        part = met(image, taps, window, sizes=sizes)
+        part = part if num_outputs == 1 else part[..., None]
+        sums.append(jnp.sum(part * flat, axis=tuple(range(1 + len(sizes)))))
     return jnp.stack(sums).reshape(*kernel_size, -1, num_outputs)
 
 
@@ -49,9 +49,3 @@ def _times(image: Array, weights: Float[Array, "G O"]) -> Array:
     if weights.shape[-1] == 1:
         return image * weights[:, 0].reshape((1,) * (image.ndim - 1) + (-1,))
     return image[..., None] * weights.reshape((1,) * (image.ndim - 1) + weights.shape)
-
-
-def _meets(image: Array, taps: Sequence[int], window: Window, sizes: Sequence[int]) -> Array:
-    for axis, (tap, place, size) in enumerate(zip(taps, window, sizes, strict=True), start=1):
-        image = shifted(image, tap * place.kernel_dilation, place, axis=axis, size=size)
-    return image

@@ -11,10 +11,11 @@ from jaxtyping import Array, Float
 from conv_jax.multichannel import banded, choose, depthwise, native, phases, turned
 from conv_jax.multichannel.apart import apart
 from conv_jax.multichannel.choose import Form
+from conv_jax.multichannel.moves import pad
 from conv_jax.multichannel.placement import (
     Placement,
     Window,
-    extent,
+    of_image_gradient,
     of_kernel_gradient,
     output_sizes,
 )
@@ -242,7 +243,7 @@ def _cut(image: Array, window: Window, *, kernel_size: tuple[int, ...]) -> tuple
         slices.append(whole)
         places.append(place)
     flat = image.reshape(*image.shape[:-2], image.shape[-2] * image.shape[-1])
-    flat = banded.pad(flat, cuts)[tuple(slices)]
+    flat = pad(flat, cuts)[tuple(slices)]
     return flat.reshape(*flat.shape[:-1], *image.shape[-2:]), tuple(places)
 
 
@@ -258,14 +259,7 @@ def _exchanged(
 
     out[k] = sum_u image[u] cotangent[u d - k e + p], for an image dilated by d
     """
-    places = []
-    for place, size, have, width in zip(
-        window, image.shape[1:-2], cotangent.shape[1:-2], kernel_size, strict=True
-    ):
-        reach = extent(width, place.kernel_dilation)
-        before = reach - 1 - place.before
-        after = extent(size, place.image_dilation) + reach - 1 - have - before
-        places.append(Placement(place.image_dilation, before, after, 1, place.kernel_dilation))
+    places = map(of_image_gradient, image.shape[1:-2], kernel_size, window)
     cotangent, window = _cut(cotangent, tuple(places), kernel_size=kernel_size)
     gradient = compute(cotangent, image, window)
     return jnp.flip(gradient, range(len(window))).swapaxes(-3, -1)

@@ -1,6 +1,7 @@
 """Correlation of an image with zeros between its elements, without multiplying by them."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -8,12 +9,14 @@ from jaxtyping import Array, Float
 
 from conv_jax.multichannel.placement import Placement, Window, output_sizes
 
+_MOST_PHASES = 64  # each is a program of its own
 Correlate = Callable[[Array, Array, Window], Array]
 
 
 def can_split(window: Window) -> bool:
-    """Tell whether every dilated axis has a stride and a kernel dilation of 1."""
-    return all(
+    """Tell whether dilated axes have strides and kernel dilations of 1, and few phases."""
+    few = math.prod(place.image_dilation for place in window) <= _MOST_PHASES
+    return few and all(
         place.image_dilation == 1 or place.stride == place.kernel_dilation == 1 for place in window
     )
 
@@ -55,7 +58,9 @@ def correlate(
     return _interleave(phases, factors, counts)[(slice(None), *map(slice, sizes))]
 
 
-def _phase(kernel, axis, r, place, size, count):
+def _phase(
+    kernel: Array, axis: int, r: int, place: Placement, size: int, count: int
+) -> tuple[Array, Placement]:
     """Return the elements of the kernel that phase r of one axis meets, and where they lie."""
     d = place.image_dilation
     if d == 1:

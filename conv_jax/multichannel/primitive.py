@@ -81,12 +81,17 @@ def kernel_gradient(
 def _abstract_correlate(image, kernel, *, options):
     sizes = output_sizes(image.shape[2:-2], kernel.shape[1:-3], options.window)
     shape = (*image.shape[:2], *sizes, *kernel.shape[-2:])
-    return image.update(shape=shape, dtype=jnp.dtype(options.dtypes[2]))
+    return _like(image, kernel, shape, options.dtypes[2])
 
 
 def _abstract_gradient(image, cotangent, *, kernel_size, options):
     shape = (image.shape[0], *kernel_size, image.shape[-1], *cotangent.shape[-2:])
-    return image.update(shape=shape, dtype=jnp.dtype(options.dtypes[1]))
+    return _like(image, cotangent, shape, options.dtypes[1])
+
+
+def _like(image, other, shape, dtype):
+    weak = image.weak_type and other.weak_type
+    return image.update(shape=shape, dtype=jnp.dtype(dtype), weak_type=weak)
 
 
 def _image_gradient(cotangent, image, kernel, options):

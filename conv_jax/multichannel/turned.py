@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from conv_jax.multichannel.banded import pad, scattered, shifted
-from conv_jax.multichannel.placement import Placement, Window
+from conv_jax.multichannel.moves import last_alone, met, pad, scattered
+from conv_jax.multichannel.placement import Window
 
 
 def kernel_gradient(
@@ -61,19 +61,20 @@ def kernel_gradient(
     distinct = sorted(set(itertools.chain(*offsets)))
     if rows == "joined":
         pieces = _pieces(image, window, distinct, step=tile * place.stride, size=num_tiles)
-        met = [
-            _moved(piece, taps, window[:-1], cotangent.shape[1:-2])
-            for taps in itertools.product(*map(range, leading))
+        places = cotangent.shape[1:-2]
+        read = [
+            met(piece, row, window[:-1], sizes=places, first_axis=2)
+            for row in itertools.product(*map(range, leading))
             for piece in pieces
         ]
     else:
-        alone = (*[Placement()] * len(leading), place)
-        met = _pieces(image, alone, distinct, step=tile * place.stride, size=num_tiles)
+        alone = last_alone(window)
+        read = _pieces(image, alone, distinct, step=tile * place.stride, size=num_tiles)
         back = [p._replace(before=-p.before, kernel_dilation=-p.kernel_dilation) for p in window]
         parts = [cotangent] * math.prod(leading)
         parts = scattered(parts, leading, back[:-1], sizes=image.shape[1:-2])
         cotangent = jnp.concatenate(parts, -1)
-    first = jnp.stack(met).reshape(len(met) * channels, -1)
+    first = jnp.stack(read).reshape(len(read) * channels, -1)
     second = cotangent.reshape(-1, cotangent.shape[-1])
     products = lax.dot_general(first, second, (((1,), (0,)), ((), ())), precision=precision)
     if rows == "joined":
@@ -102,9 +103,3 @@ def _pieces(
         lax.slice_in_dim(image[offset % step], offset // step, offset // step + size, axis=-1)
         for offset in offsets
     ]
-
-
-def _moved(piece: Array, taps: Sequence[int], window: Window, sizes: Sequence[int]) -> Array:
-    for axis, (tap, place, size) in enumerate(zip(taps, window, sizes, strict=True), start=2):
-        piece = shifted(piece, tap * place.kernel_dilation, place, axis=axis, size=size)
-    return piece
