@@ -21,7 +21,7 @@ Windowed = Sequence[int]
 LaxPadding = str | Sequence[tuple[int, int]]
 
 _OURS = ("float16", "bfloat16", "float32", "float64")
-_MOST_IN_INT8 = 128  # numbers, from 0 on
+_MOST_PLACES = 64  # of a window whose maximum is found place by place; more compile for long
 
 
 def conv_general_dilated(
@@ -44,8 +44,8 @@ def conv_general_dilated(
     fast layout, whatever the shapes make fastest, and does so inside loops as well, where
     XLA alone takes a layout without a fast program (jax#12868). On other platforms it is XLA's
     convolution. Derivatives of both modes and any order, `jax.vmap` and sharding work alike.
-    Complex numbers, integers, batch groups, more than three spatial axes and meshes with
-    explicit axes go to lax itself.
+    Complex numbers, integers, batch groups, more than three spatial axes, symbolic shapes of
+    `jax.export` and meshes with explicit axes go to lax itself.
 
     Args:
       lhs: images, with a batch axis, a channel axis and the spatial axes.
@@ -91,7 +91,8 @@ def conv_general_dilated(
     meshes = [jax.typeof(array).sharding.mesh for array in (lhs, rhs)]
     meshes.append(jax.sharding.get_abstract_mesh())
     explicit = any(AxisType.Explicit in mesh.axis_types for mesh in meshes)
-    if explicit or batch_group_count != 1 or out_sharding is not None:
+    symbolic = not all(isinstance(size, int) for size in (*lhs.shape, *rhs.shape))
+    if explicit or symbolic or batch_group_count != 1 or out_sharding is not None:
         return by_lax(lhs, rhs)
     types = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (lhs, rhs)]
     read = jax.make_jaxpr(by_lax)(*types)  # lax checks the call, and says all of it in one form
@@ -110,15 +111,16 @@ def max_pool(
 ) -> Float[Array, "..."]:
     """Take the maximum of each window; the same call as `flax.linen.max_pool`.
 
-    Windows side by side (strides equal to the window, "VALID") keep the place of each maximum,
-    to which the gradient goes. The whole gradient goes to the first of equal entries in
-    row-major order, and NaN wins, as in torch. Other windows are `jax.lax.reduce_window`'s.
+    Windows of up to 64 places side by side (strides equal to the window, "VALID") keep the place
+    of each maximum, to which the gradient goes. The whole gradient goes to the first of equal
+    entries in row-major order, and NaN wins, as in torch. Other windows are
+    `jax.lax.reduce_window`'s.
 
     Args:
       x: [..., spatial axes, features]; as many spatial axes as `window_shape` has.
       window_shape: size of the window on each spatial axis, at least 1.
       strides: distance between windows; None means 1 on each axis, as in Flax.
-      padding: "VALID", "SAME" or (before, after) pairs, filled with minus infinity.
+      padding: "VALID", "SAME", "SAME_LOWER" or (before, after) pairs, filled with minus infinity.
 
     Returns:
       The pooled array, [..., spatial axes', features].
@@ -131,7 +133,8 @@ def max_pool(
     [5.0, 7.0, 13.0, 15.0]
     """
     strides = _checked_strides(x, window_shape, strides)
-    if tuple(strides) == tuple(window_shape) and padding == "VALID":
+    beside = tuple(strides) == tuple(window_shape) and padding == "VALID"
+    if beside and math.prod(window_shape) <= _MOST_PLACES:
         return _maximum(_blocks(x, window_shape), len(window_shape))
     window = _full_window(x, window_shape, strides, padding)
     return lax.reduce_window(x, -jnp.inf, lax.max, *window)
@@ -150,7 +153,7 @@ def avg_pool(
       x: [..., spatial axes, features]; as many spatial axes as `window_shape` has.
       window_shape: size of the window on each spatial axis, at least 1.
       strides: distance between windows; None means 1 on each axis, as in Flax.
-      padding: "VALID", "SAME" or (before, after) pairs, filled with zeros.
+      padding: "VALID", "SAME", "SAME_LOWER" or (before, after) pairs, filled with zeros.
       count_include_pad: whether padded zeros count in the mean.
 
     Returns:
@@ -233,7 +236,7 @@ def _first_maximum(blocks: Array, num_axes: int) -> tuple[Array, Array]:
         for indices in itertools.product(*map(range, sizes))
     ]
     maximum = parts[0]
-    place = jnp.zeros(maximum.shape, jnp.int8 if len(parts) <= _MOST_IN_INT8 else jnp.int32)
+    place = jnp.zeros(maximum.shape, jnp.int8)
     for number, some in enumerate(parts[1:], start=1):
         wins = (some > maximum) | jnp.isnan(some)
         maximum = jnp.where(wins, some, maximum)
@@ -255,8 +258,9 @@ def _full_window(
 ) -> tuple[tuple[int, ...], tuple[int, ...], LaxPadding]:
     """Widen window, strides and padding over the batch and feature axes, for `reduce_window`."""
     batch = (1,) * (x.ndim - len(window_shape) - 1)
-    if isinstance(padding, str) and padding not in ("VALID", "SAME"):
-        raise ValueError(f"padding: expected 'VALID', 'SAME' or pairs, got {padding!r}")
+    if isinstance(padding, str) and padding not in ("VALID", "SAME", "SAME_LOWER"):
+        words = "'VALID', 'SAME', 'SAME_LOWER'"
+        raise ValueError(f"padding: expected {words} or pairs, got {padding!r}")
     if not isinstance(padding, str):
         padding = (*((0, 0) for _ in batch), *padding, (0, 0))
     return (*batch, *window_shape, 1), (*batch, *strides, 1), padding

@@ -97,7 +97,7 @@ def list_configs(options: argparse.Namespace) -> int:
         except (OSError, ValueError):
             text, kind = "", "(not TOML)"
         about = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
-        print(f"{path!s:<{width}}  {kind:<14}{about}")
+        print(f"{path!s:<{width}}  {kind:<16}{about}")
     return 0
 
 

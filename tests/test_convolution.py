@@ -7,6 +7,7 @@ import functools
 import re
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -229,6 +230,20 @@ def test_vmap(in_axes, groups, x64):
     actual = gradients(conv)(*given)
 
     assert_all_equal(actual, gradients(by_lax)(*given))
+
+
+def test_export_with_a_symbolic_batch():
+    rhs = jnp.ones((3, 3, 2, 4))
+    (batch,) = jax.export.symbolic_shape("batch")
+    lhs = jax.ShapeDtypeStruct((batch, 8, 8, 2), "float32")
+
+    def conv(lhs):
+        return cj.conv_general_dilated(lhs, rhs, (1, 1), "SAME", dimension_numbers=LAYOUT)
+
+    exported = jax.export.export(jax.jit(conv))(lhs)
+
+    given = jnp.ones((3, 8, 8, 2))
+    np.testing.assert_array_equal(exported.call(given), conv(given))
 
 
 @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])

@@ -14,6 +14,7 @@ WINDOWS = {
     "overlapping": {"window_shape": (3, 3), "strides": (2, 2)},
     "default_strides": {"window_shape": (2, 2)},
     "same": {"window_shape": (2, 2), "strides": (2, 2), "padding": "SAME"},
+    "same_lower": {"window_shape": (2, 2), "strides": (2, 2), "padding": "SAME_LOWER"},
     "explicit": {"window_shape": (2, 2), "strides": (2, 2), "padding": ((1, 0), (0, 1))},
 }
 POOLS = {"max": (max_pool, linen.max_pool), "avg": (avg_pool, linen.avg_pool)}
@@ -62,6 +63,18 @@ def test_max_pool_passes_nan_on(place):
     assert jnp.isnan(max_pool(x, (2, 2), (2, 2))).all()
 
 
+def test_a_window_of_many_places_is_not_unrolled():
+    def total(x):
+        return jnp.sum(max_pool(x, (9, 9), (9, 9)) ** 2)
+
+    x = images((2, 18, 9, 3))
+    windows = x.reshape(2, 2, 81, 3)  # 9 rows of 9 each
+    program = jax.make_jaxpr(total)(x)
+
+    np.testing.assert_array_equal(max_pool(x, (9, 9), (9, 9))[:, :, 0], windows.max(2))
+    assert len(str(program).splitlines()) < 20
+
+
 def test_pool_refuses_too_few_axes():
     with pytest.raises(ValueError, match=r"x: expected at least 3 axes .* got shape \(4, 4\)"):
         max_pool(jnp.ones((4, 4)), (2, 2))
@@ -79,7 +92,10 @@ def test_avg_pool_can_leave_the_padding_out_of_the_mean():
     [
         ({"window_shape": (0, 2)}, r"window_shape: expected numbers of at least 1, got \(0, 2\)"),
         ({"strides": (1, 0)}, r"strides: expected numbers of at least 1, got \(1, 0\)"),
-        ({"padding": "same"}, r"padding: expected 'VALID', 'SAME' or pairs, got 'same'"),
+        (
+            {"padding": "same"},
+            r"padding: expected 'VALID', 'SAME', 'SAME_LOWER' or pairs, got 'same'",
+        ),
     ],
     ids=["window", "strides", "padding"],
 )
