@@ -1,10 +1,19 @@
 # make run     train LeNet5 on the embedded digits        make test    run every test
 # make check   format, lint and types                     make format  format the code
+# make notebooks   run the notebooks into build/notebooks/, as .ipynb with outputs and as HTML
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check format schema
+PAGES = $(patsubst %.py,build/%.html,$(wildcard notebooks/*.py))
+# The environment's own kernel, whatever Jupyter the user has, and pictures within the pages.
+JUPYTER = @env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 JUPYTER_NO_CONFIG=1 \
+  MPLBACKEND=module://matplotlib_inline.backend_inline $(VENV)/bin/python -m
+NBCONVERT = $(JUPYTER) nbconvert --log-level ERROR --KernelManager.transport_encryption=auto
+
+.PHONY: run test check format schema notebooks
+.DELETE_ON_ERROR:
+.SECONDARY:
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m experiments run configs/lenet5_digits.toml
@@ -24,6 +33,18 @@ format: $(VENV)/.dev
 schema: $(VENV)/.run
 	$(VENV)/bin/python -m experiments schema > configs/schema.json
 
+notebooks: $(PAGES)
+
+build/notebooks/%.ipynb: notebooks/%.py $(wildcard conv_jax/*.py conv_jax/*/*.py) $(VENV)/.notebooks
+	@echo $@
+	@mkdir -p $(@D)
+	$(JUPYTER) jupytext --quiet --from py:percent --set-kernel python3 --output $@ $<
+	$(NBCONVERT) --to notebook --execute --inplace $@
+
+build/notebooks/%.html: build/notebooks/%.ipynb
+	@echo $@
+	$(NBCONVERT) --to html $<
+
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'conv_jax needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
@@ -33,4 +54,8 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.notebooks: $(VENV)/.run
+	$(PIP) --editable '.[notebooks]'
 	@touch $@

@@ -87,7 +87,7 @@ def corr2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    image, kernel = dtypes.as_array("image", image), _as_kernel(kernel)
+    image, kernel = dtypes.as_array("image", image), as_kernel(kernel)
     padding_rules.output_shape(
         image.shape, kernel.shape, stride=stride, dilation=dilation, padding=padding
     )
@@ -156,7 +156,7 @@ def conv2d(
     Array([[19, 25],
            [37, 43]], dtype=int32)
     """
-    return corr2d(image, _as_kernel(kernel, flip=True), **options)
+    return corr2d(image, as_kernel(kernel, flip=True), **options)
 
 
 def corr2d_reference(
@@ -184,7 +184,7 @@ def corr2d_reference(
     return corr2d(image, kernel, algorithm="reference", **options)
 
 
-def _as_kernel(kernel: Any, *, flip: bool = False) -> Shaped[Array, "kH kW"] | Factors:
+def as_kernel(kernel: Any, *, flip: bool = False) -> Shaped[Array, "kH kW"] | Factors:
     """Return a matrix, or the factors that a tuple of two vectors means, both flipped if asked.
 
     What is known stays known under jit, so that `factorize` may look at it.

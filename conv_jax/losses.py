@@ -11,11 +11,11 @@ Metrics = dict[str, jax.Array]
 Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 
 
-def cross_entropy(*, label_smoothing: float = 0.0) -> Loss:
+def cross_entropy(*, label_smoothing: float | jax.Array = 0.0) -> Loss:
     """Return the mean softmax cross entropy of logits [B, classes] and labels [B].
 
     Args:
-      label_smoothing: part of the target spread over all classes, in [0, 1).
+      label_smoothing: part of the target spread over all classes, in [0, 1); may be traced.
 
     Returns:
       A function (logits, labels) -> (loss, {"accuracy"}).

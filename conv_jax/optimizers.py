@@ -20,7 +20,7 @@ SCHEDULES = ("constant", "cosine", "one_cycle")
 
 
 def make_schedule(
-    name: str, *, learning_rate: float, num_steps: int, warmup: float = 0.3
+    name: str, *, learning_rate: float | jax.Array, num_steps: int, warmup: float = 0.3
 ) -> Schedule:
     """Return the learning rate as a function of the step.
 
@@ -30,7 +30,7 @@ def make_schedule(
 
     Args:
       name: one of SCHEDULES.
-      learning_rate: the peak, above 0.
+      learning_rate: the peak, above 0; a traced number too, as the other strengths.
       num_steps: length of the run in optimizer steps, at least 1.
       warmup: part of the run that "one_cycle" spends rising, in (0, 1).
 
@@ -43,24 +43,26 @@ def make_schedule(
     if name == "constant":
         return optax.constant_schedule(learning_rate)
     if name == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, num_steps)
-    if name == "one_cycle":
+        part = optax.cosine_decay_schedule(1.0, num_steps)
+    elif name == "one_cycle":
         num_steps = max(2, num_steps)
-        return optax.warmup_cosine_decay_schedule(
-            init_value=learning_rate / 25,
-            peak_value=learning_rate,
+        part = optax.warmup_cosine_decay_schedule(
+            init_value=1 / 25,
+            peak_value=1.0,
             warmup_steps=min(max(1, round(warmup * num_steps)), num_steps - 1),
             decay_steps=num_steps,
         )
-    raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
+    else:
+        raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
+    return lambda step: learning_rate * part(step)
 
 
 def make_optimizer(
     name: str,
     schedule: Schedule,
     *,
-    weight_decay: float = 0.0,
-    clip_norm: float | None = None,
+    weight_decay: float | jax.Array = 0.0,
+    clip_norm: float | jax.Array | None = None,
     **options: Any,
 ) -> optax.GradientTransformation:
     """Return an optax optimizer.

@@ -58,7 +58,7 @@ def output_shape(
     >>> output_shape((3, 3), (2, 2), stride=(3, 2), padding=1)
     (2, 2)
     """
-    height, width = _image_size(image_shape)
+    height, width = image_size(image_shape)
     kernel_size = _sizes("kernel_shape", kernel_shape)
     strides = positive_pair("stride", stride)
     extent = kernel_extent(kernel_size, positive_pair("dilation", dilation))
@@ -213,6 +213,14 @@ def did_you_mean(word: Any, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def image_size(image_shape: Sequence[int]) -> Pair:
+    """Return the height and width of a shape (..., H, W)."""
+    image_shape = _listed(image_shape)
+    if not isinstance(image_shape, Sequence) or len(image_shape) < 2:
+        raise ValueError(f"image: expected a shape (..., H, W), got {image_shape!r}")
+    return _sizes("image", image_shape[-2:])
+
+
 def kernel_extent(kernel_size: Sequence[int], dilation: Pair) -> Pair:
     """Return the rows and columns that a dilated kernel spans."""
     return dilation[0] * (kernel_size[0] - 1) + 1, dilation[1] * (kernel_size[1] - 1) + 1
@@ -225,15 +233,10 @@ def positive_pair(name: str, value: int | Sequence[int]) -> Pair:
     return _integers(name, pair, at_least=1, given=value, noun="integers, or one,")
 
 
-def _image_size(image_shape: Sequence[int]) -> Pair:
-    image_shape = _listed(image_shape)
-    if not isinstance(image_shape, Sequence) or len(image_shape) < 2:
-        raise ValueError(f"image: expected a shape (..., H, W), got {image_shape!r}")
-    return _sizes("image", image_shape[-2:])
-
-
 def _sizes(name: str, shape: Sequence[int]) -> Pair:
-    return _integers(name, shape, at_least=1, given=shape, noun="sizes")
+    sizes = _listed(shape)
+    sizes = sizes if isinstance(sizes, Sequence) else ()
+    return _integers(name, sizes, at_least=1, given=shape, noun="sizes")
 
 
 def _integers(

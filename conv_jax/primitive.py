@@ -9,10 +9,13 @@ both (more g) all end here, and are computed by the algorithms that compute valu
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Num
@@ -22,6 +25,10 @@ from conv_jax.algorithms import ALGORITHMS, ON_CPU
 from conv_jax.algorithms.choose import choose
 from conv_jax.batches import fold, merge
 from conv_jax.padding import Pads, Pair
+
+Shape = tuple[int, ...]
+Axis = Any  # an index, None for an argument without a batch axis
+Transposed = Any  # what JAX puts for the argument that a gradient is by: it has the aval alone
 
 
 def correlate(
@@ -61,31 +68,45 @@ def correlate(
     )
 
 
-def _output_size(image, kernel, *, stride, dilation, image_dilation, pads):
-    extent = padding.kernel_extent(kernel.shape[-2:], dilation)
-    return tuple(
-        (size * factor + sum(pad) - e) // s + 1
-        for size, factor, pad, e, s in zip(
-            image.shape[-2:], image_dilation, pads, extent, stride, strict=True
+def _output_shape(
+    image: Shape, kernel: Shape, *, stride: Pair, dilation: Pair, image_dilation: Pair, pads: Pads
+) -> Shape:
+    extent = padding.kernel_extent(kernel[-2:], dilation)
+    size = (
+        (n * factor + sum(pad) - e) // s + 1
+        for n, factor, pad, e, s in zip(
+            image[-2:], image_dilation, pads, extent, stride, strict=True
         )
     )
+    return (*image[:2], kernel[1], *size)
 
 
-def _abstract(image, kernel, *, algorithm, **options):
+def _abstract(
+    image: ShapedArray, kernel: ShapedArray, *, algorithm: str, **options: Any
+) -> ShapedArray:
     del algorithm
-    shape = (*image.shape[:2], kernel.shape[1], *_output_size(image, kernel, **options))
+    shape = _output_shape(image.shape, kernel.shape, **options)
     return image.update(shape=shape, sharding=sharding.of_output(image, kernel, shape))
 
 
-def _compute(image, kernel, *, algorithm, platform, image_dilation, pads, **options):
+def _compute(
+    image: Array,
+    kernel: Array,
+    *,
+    algorithm: str,
+    platform: str,
+    image_dilation: Pair,
+    pads: Pads,
+    **options: Any,
+) -> Array:
     """Compute by the algorithm chosen for a platform: this is what XLA gets to see."""
     for axis, factor in zip((-2, -1), image_dilation, strict=True):
         image = padding.upsample(image, factor, axis=axis)
     image, pads = _cut(image, pads)
     options["pads"] = pads
     if 0 in (*image.shape[:3], *kernel.shape[:2]):
-        size = _output_size(image, kernel, image_dilation=(1, 1), **options)
-        return jnp.zeros((*image.shape[:2], kernel.shape[1], *size), image.dtype)
+        shape = _output_shape(image.shape, kernel.shape, image_dilation=(1, 1), **options)
+        return jnp.zeros(shape, image.dtype)
     if algorithm == "auto":
         algorithm = choose(
             image.shape, kernel.shape, dtype=image.dtype, platform=platform, **options
@@ -107,8 +128,16 @@ def _cut(image: Array, pads: Pads) -> tuple[Array, Pads]:
 
 
 def _transpose_image(
-    cotangent, image, kernel, *, stride, dilation, image_dilation, pads, algorithm
-):
+    cotangent: Array,
+    image: Transposed,
+    kernel: Array,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    image_dilation: Pair,
+    pads: Pads,
+    algorithm: str,
+) -> Array:
     """Spread each output over its window: a full correlation with the flipped kernel."""
     size, reach = image.aval.shape[-2:], padding.kernel_extent(kernel.shape[-2:], dilation)
     before = [e - 1 - pad[0] for e, pad in zip(reach, pads, strict=True)]
@@ -132,8 +161,16 @@ def _transpose_image(
 
 
 def _transpose_kernel(
-    cotangent, image, kernel, *, stride, dilation, image_dilation, pads, algorithm
-):
+    cotangent: Array,
+    image: Array,
+    kernel: Transposed,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    image_dilation: Pair,
+    pads: Pads,
+    algorithm: str,
+) -> Array:
     """Correlate the images with the cotangents, stride and dilation exchanged."""
     reach = padding.kernel_extent(kernel.aval.shape[-2:], dilation)
     spread = padding.kernel_extent(cotangent.shape[-2:], stride)
@@ -154,7 +191,7 @@ def _transpose_kernel(
     return sharding.like(kernel.aval, gradient.swapaxes(1, 2))
 
 
-def _batch(arrays, axes, **options):
+def _batch(arrays: Sequence[Array], axes: Sequence[Axis], **options: Any) -> tuple[Array, int]:
     image, kernel = arrays
     image_axis, kernel_axis = axes
     if kernel_axis is None:
@@ -169,7 +206,7 @@ def _batch(arrays, axes, **options):
     return fold(image, image_axis, 0, compute=lambda x: correlate(x, kernel, **options), out_axis=0)
 
 
-def _evaluate(image, kernel, **options):
+def _evaluate(image: Array, kernel: Array, **options: Any) -> Array:
     """Compute outside jit: as a program of its own, under `jax.disable_jit` too."""
     with jax.disable_jit(False):
         return _program(image, kernel, **options)

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jax.typing import ArrayLike
 
-from conv_jax.divergence import count_finite, describe_step, diverged
-from conv_jax.losses import Loss, Metrics, cross_entropy
+from conv_jax import devices
+from conv_jax.divergence import DivergedError, Watch
+from conv_jax.losses import Loss, Metrics
 
 Params = Any  # nested dict of arrays
 Apply = Callable[[Params, jax.Array], jax.Array]
@@ -29,13 +33,14 @@ class Batch(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All that a step reads and changes."""
+    """All that a step reads and changes; of K networks at once, every leaf is [K, ...]."""
 
     step: jax.Array  # [] int32, steps done
     params: Params
     opt_state: optax.OptState
     average: Params | None  # exponential moving average of params; None without
     key: jax.Array  # of the run
+    settings: dict[str, jax.Array]  # numbers of this network's own, for the step to read
 
 
 class Interval(NamedTuple):
@@ -43,9 +48,10 @@ class Interval(NamedTuple):
 
     epoch: int  # counted from 1
     step: int  # steps done at its end
-    metrics: dict[str, np.ndarray]  # each [steps of the interval]
+    metrics: dict[str, np.ndarray]  # each [steps of the interval], or [steps, K]
     seconds: float
     ends_epoch: bool
+    diverged: dict[int, DivergedError]  # of K networks those that have no numbers any more
 
 
 _ORDER, _AUGMENTATION = 0, 1  # what a key folded from the run's key is for
@@ -59,20 +65,32 @@ def init_state(
     optimizer: optax.GradientTransformation,
     *,
     average: bool = False,
+    settings: Mapping[str, ArrayLike] | None = None,
 ) -> TrainState:
     """Return the state before the first step.
+
+    Under `jax.vmap` over keys and parameters it is the state of K networks, which `train` then
+    trains in one program.
 
     Args:
       key: the key of the run: orders and augmentations are folded from it.
       params: the initial parameters.
       optimizer: the optimizer of the run.
       average: whether to keep a moving average of the parameters.
+      settings: numbers of this network's own, such as its learning rate, for a step that reads
+        them from the state.
 
     Returns:
       The state; `average` starts as a copy of `params`.
     """
-    copy = jax.tree.map(jnp.copy, params) if average else None
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), copy, key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        average=jax.tree.map(jnp.copy, params) if average else None,
+        key=key,
+        settings={name: jnp.float32(number) for name, number in (settings or {}).items()},
+    )
 
 
 def make_train_step(
@@ -81,7 +99,7 @@ def make_train_step(
     *,
     loss: Loss,
     augment: Augment | None = None,
-    average_decay: float = 0.999,
+    average_decay: float | jax.Array = 0.999,
 ) -> TrainStep:
     """Return a pure step with the signature `lax.scan` expects.
 
@@ -112,7 +130,10 @@ def make_train_step(
         average = _moving_average(state, params, average_decay)
         norms = {"grad_norm": optax.tree.norm(grads), "update_norm": optax.tree.norm(updates)}
         metrics = {"loss": value, **norms, **metrics}
-        return TrainState(state.step + 1, params, opt_state, average, state.key), metrics
+        state = state._replace(
+            step=state.step + 1, params=params, opt_state=opt_state, average=average
+        )
+        return state, metrics
 
     return train_step
 
@@ -125,8 +146,13 @@ def train(
     batch_size: int,
     num_epochs: int,
     interval: int = 100,
+    mesh: Mesh | None = None,
 ) -> Iterator[tuple[TrainState, Interval]]:
     """Train, yielding the state and what was measured after every interval of steps.
+
+    A state whose leaves are [K, ...], from `jax.vmap` of `init_state`, trains K networks in one
+    program, each with the order and the augmentation of its own key. One that diverges goes on
+    without numbers, and leaves the others alone.
 
     The data stays on the device; each epoch takes it in a new order, and leaves out the last
     N mod batch_size examples of that order. An interval is one program, on every platform: with
@@ -143,14 +169,17 @@ def train(
       batch_size: B, at most N.
       num_epochs: epochs of the whole run.
       interval: most steps between two yields; an interval ends with its epoch.
+      mesh: devices on one axis. Where K is a multiple of them each takes K / devices networks,
+        else each takes a part of every batch. None leaves the state where it is.
 
     Yields:
       (state, Interval).
 
     Raises:
-      ValueError: if a number is below 1, or the batch larger than the data.
-      DivergedError: when a loss, gradient or update is not finite. The steps before it are yielded
-        first, with `ends_epoch` False and a state that is of no use.
+      ValueError: if a number is below 1, the batch larger than the data, or neither K nor the
+        batch a multiple of the devices.
+      DivergedError: when a loss, gradient or update is not finite, of all K networks. The steps
+        before it are yielded first, with `ends_epoch` False and a state that is of no use.
     """
     num_examples = data.images.shape[0]
     _check_at_least_1(batch_size=batch_size, num_epochs=num_epochs, interval=interval)
@@ -158,13 +187,22 @@ def train(
         raise ValueError(f"batch_size: expected at most {num_examples} examples, got {batch_size}")
     num_batches = num_examples // batch_size
     interval = min(interval, num_batches)
-    step, last_good = int(state.step), None
+    step, watch = int(devices.fetch(state.step).flat[0]), Watch()
     state = jax.tree.map(jnp.copy, state)  # the caller's own is not donated
+    if mesh is not None:
+        if batch_size % mesh.size and not _divides_networks(mesh, state):
+            raise ValueError(
+                f"batch_size: expected a multiple of the {mesh.size} devices, got {batch_size}"
+            )
+        state = place(state, mesh)
+        data = devices.put(data, NamedSharding(mesh, P()))
 
     def advance(state: TrainState, epoch: int, count: int) -> tuple[TrainState, Columns]:
         order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
-        state, metrics = _steps(train_step, interval, state, data, order, count)
-        fetched = jax.device_get(metrics)
+        state, metrics = _steps(
+            state, data, order, count, train_step=train_step, most=interval, mesh=mesh
+        )
+        fetched = devices.fetch(metrics)
         return state, {name: column[:count] for name, column in fetched.items()}
 
     state, _ = advance(state, 0, 0)  # compiles, so that no interval's seconds hold that
@@ -174,17 +212,62 @@ def train(
         start = time.perf_counter()
         state, metrics = advance(state, epoch, count)
         seconds = time.perf_counter() - start
-        num_good = count_finite(metrics)
+        num_good = watch.see(metrics, step=step)
         good = {name: column[:num_good] for name, column in metrics.items()}
         step += num_good
         whole = num_good == count
         if num_good:
-            last_good = describe_step(metrics, num_good - 1, step=step)
             ends_epoch = whole and step % num_batches == 0
-            yield state, Interval(epoch + 1, step, good, seconds, ends_epoch)
+            diverged = dict(watch.errors)
+            yield state, Interval(epoch + 1, step, good, seconds, ends_epoch, diverged)
         if not whole:
-            bad = describe_step(metrics, num_good, step=step + 1)
-            raise diverged(bad, last_good=last_good)
+            raise list(watch.errors.values())[-1]
+
+
+def place(state: TrainState, mesh: Mesh) -> TrainState:
+    """Put a state on the devices of a mesh, as `train` does.
+
+    Args:
+      state: of one network, or of K.
+      mesh: devices on one axis, of all processes if there are several.
+
+    Returns:
+      The state: K networks that are a multiple of the devices in parts, else whole on each.
+    """
+    axes = mesh.axis_names if _divides_networks(mesh, state) else ()
+    return devices.put(state, NamedSharding(mesh, P(*axes)))
+
+
+def program_bytes(
+    state: TrainState,
+    data: Batch,
+    *,
+    train_step: TrainStep,
+    batch_size: int,
+    interval: int = 100,
+) -> int:
+    """Return the memory that `train` needs on one device, data and state among it.
+
+    Compiles the program of an interval, and reads what XLA reserves for it.
+
+    Args:
+      state: where to start, as for `train`; shapes alone will do.
+      data: all examples; shapes alone will do.
+      train_step: from `make_train_step`.
+      batch_size: B.
+      interval: most steps between two yields.
+
+    Returns:
+      Bytes; 0 from a platform that does not say.
+    """
+    num_batches = len(data.labels) // batch_size
+    order = jax.ShapeDtypeStruct((*state.step.shape, num_batches, batch_size), jnp.int32)
+    options = {"train_step": train_step, "most": min(interval, num_batches), "mesh": None}
+    sizes = _steps.lower(state, data, order, 0, **options).compile().memory_analysis()
+    if sizes is None:
+        return 0
+    given = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    return given - sizes.alias_size_in_bytes + sizes.temp_size_in_bytes
 
 
 def evaluate(
@@ -193,17 +276,18 @@ def evaluate(
     data: Batch,
     *,
     batch_size: int = 1000,
-) -> tuple[dict[str, float], np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """Evaluate a classifier on every example, the ragged last batch included.
 
     Args:
-      apply: (params, images) -> logits.
+      apply: (params, images) -> logits [B, classes], or [K, B, classes] of K networks.
       params: the parameters.
       data: all examples, [N, ...]; labels [N].
       batch_size: examples at a time.
 
     Returns:
-      {"loss", "accuracy"}, means over all N examples, and the logits [N, classes].
+      {"loss", "accuracy"}, means over all N examples, each one number or [K]; and the logits,
+      [N, classes] or [K, N, classes].
 
     Raises:
       ValueError: if batch_size is below 1.
@@ -216,11 +300,17 @@ def evaluate(
         images = data.images[start : start + batch_size]
         missing = batch_size - images.shape[0]
         padded = jnp.pad(images, ((0, missing),) + ((0, 0),) * (images.ndim - 1))
-        logits.append(_apply(apply, params, padded)[: batch_size - missing])
-    outputs = jnp.concatenate(logits)
-    loss, _ = cross_entropy()(outputs, data.labels)
-    correct = np.asarray(outputs).argmax(axis=1) == np.asarray(data.labels)
-    return {"loss": float(loss), "accuracy": float(correct.mean())}, np.asarray(outputs)
+        logits.append(_apply(apply, params, padded)[..., : batch_size - missing, :])
+    outputs = jnp.concatenate(logits, axis=-2)
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+        outputs, jnp.broadcast_to(data.labels, outputs.shape[:-1])
+    )
+    outputs, labels = np.asarray(outputs), np.asarray(data.labels)
+    correct = outputs.argmax(axis=-1) == labels[(None,) * (outputs.ndim - 2)]
+    return {
+        "loss": np.asarray(losses, np.float64).mean(axis=-1),
+        "accuracy": correct.mean(axis=-1),
+    }, outputs
 
 
 def standardize(images: jax.Array, *, mean: float, std: float) -> jax.Array:
@@ -237,29 +327,76 @@ def standardize(images: jax.Array, *, mean: float, std: float) -> jax.Array:
     return (images.astype(jnp.float32) / 255 - mean) / std
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@functools.partial(jax.jit, static_argnames=("train_step", "most", "mesh"), donate_argnames="state")
 def _steps(
-    train_step: TrainStep,
-    most: int,
     state: TrainState,
     data: Batch,
     order: jax.Array,
     count: int | jax.Array,
+    *,
+    train_step: TrainStep,
+    most: int,
+    mesh: Mesh | None,
 ) -> tuple[TrainState, Metrics]:
-    """Gather the next batches, order [S, B], and take `count` steps; metrics have `most` rows."""
+    """Take `count` steps with the batches that `order` names; metrics have `most` rows.
 
-    def next_batch(state: TrainState) -> Batch:
+    Args:
+      state: of one network, or of K.
+      data: all examples.
+      order: indices of examples, [S, B] or [K, S, B].
+      count: steps to take, at most `most`.
+      train_step: of one network.
+      most: rows of the metrics.
+      mesh: as in `train`.
+    """
+    loop = functools.partial(_loop, train_step=train_step, most=most)
+    if mesh is None:
+        return loop(state, data, order, count)
+    (axis,) = mesh.axis_names
+    if not _divides_networks(mesh, state):  # XLA adds up the gradients of the batch's parts
+        parts = P(*[None] * (order.ndim - 1), axis)
+        order = lax.with_sharding_constraint(order, NamedSharding(mesh, parts))
+        state, metrics = loop(state, data, order, count)
+        return lax.with_sharding_constraint((state, metrics), NamedSharding(mesh, P()))
+    loop = jax.shard_map(
+        loop,
+        mesh=mesh,
+        in_specs=(P(axis), P(), P(axis), P()),
+        out_specs=(P(axis), P(None, axis)),
+        check_vma=False,  # nothing is exchanged, and a step need not know that it is split
+    )
+    state, metrics = loop(state, data, order, count)
+    return state, lax.with_sharding_constraint(metrics, NamedSharding(mesh, P()))
+
+
+def _loop(
+    state: TrainState,
+    data: Batch,
+    order: jax.Array,
+    count: int | jax.Array,
+    *,
+    train_step: TrainStep,
+    most: int,
+) -> tuple[TrainState, Metrics]:
+    def next_step(state: TrainState, order: jax.Array) -> tuple[TrainState, Metrics]:
         indices = order[state.step % order.shape[0]]
-        return Batch(data.images[indices], data.labels[indices])
+        return train_step(state, Batch(data.images[indices], data.labels[indices]))
+
+    if state.step.ndim:
+        next_step = jax.vmap(next_step)
 
     def body(index: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
         state, metrics = carry
-        state, row = train_step(state, next_batch(state))
+        state, row = next_step(state, order)
         return state, {name: metrics[name].at[index].set(row[name]) for name in metrics}
 
-    measured = jax.eval_shape(lambda state: train_step(state, next_batch(state))[1], state)
+    measured = jax.eval_shape(lambda state: next_step(state, order)[1], state)
     rows = {name: jnp.zeros((most, *row.shape), row.dtype) for name, row in measured.items()}
     return lax.fori_loop(0, count, body, (state, rows))
+
+
+def _divides_networks(mesh: Mesh, state: TrainState) -> bool:
+    return state.step.ndim == 1 and state.step.size % mesh.size == 0
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -271,15 +408,18 @@ def _apply(apply: Apply, params: Params, images: jax.Array) -> jax.Array:
 def _epoch_order(
     key: jax.Array, epoch: int | jax.Array, num_examples: int, shape: tuple[int, int]
 ) -> jax.Array:
-    order = jax.random.permutation(_folded(key, _ORDER, epoch), num_examples)
-    return order[: math.prod(shape)].reshape(shape)
+    def order(key: jax.Array) -> jax.Array:
+        permuted = jax.random.permutation(_folded(key, _ORDER, epoch), num_examples)
+        return permuted[: math.prod(shape)].reshape(shape)
+
+    return (jax.vmap(order) if key.ndim else order)(key)
 
 
 def _folded(key: jax.Array, purpose: int, index: int | jax.Array) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, purpose), index)
 
 
-def _moving_average(state: TrainState, params: Params, decay: float) -> Params | None:
+def _moving_average(state: TrainState, params: Params, decay: float | jax.Array) -> Params | None:
     if state.average is None:
         return None
     warm_decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))

@@ -1,12 +1,15 @@
 """The command line: python -m experiments run CONFIG, list, schema."""
 
 import argparse
+import functools
 import importlib
 import os
+import shlex
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -19,11 +22,15 @@ examples:
   python -m experiments run configs/lenet5_digits.toml
   python -m experiments run configs/lenet5_mnist.toml optimizer.learning_rate=0.05 seeds=1
   python -m experiments run configs/learn_kernel_natural.toml model.target=box --out runs/box
+  python -m experiments run --resume runs/lenet5_mnist-20261123-061500
+  python -m experiments sweep configs/lenet5_digits.toml seeds=8 \
+      "sweep.optimizer.learning_rate=[0.02, 0.05, 0.1]"
   python -m experiments list
 
 An override is a dotted key of the config and a TOML value; a bare word is a string, and none
 takes the key out, as in train.average_decay=none.
-Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interrupted.
+Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interrupted by Ctrl-C,
+143 by SIGTERM. A run that saves checkpoints goes on with --resume DIR, or with the same --out.
 """
 
 
@@ -31,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = _parser()
     options, extra = parser.parse_known_args(arguments)
-    if extra and (options.command is not run or any(word.startswith("-") for word in extra)):
+    trains = options.command in (run, sweep)
+    if extra and (not trains or any(word.startswith("-") for word in extra)):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    if extra:
-        options.overrides = [*options.overrides, *extra]  # those that stand after an option
+    if trains:
+        _sort_words(parser, options, [*options.words, *extra])  # extra: those after an option
     try:
         return options.command(options)
     except configs.ConfigError as error:
@@ -51,18 +59,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run the experiment that a config describes."""
     config = configs.load(options.config, options.overrides)
+    if getattr(config, "sweep", None):
+        raise configs.ConfigError(
+            f"{options.config}: sweep: several settings, which `python -m experiments sweep` trains"
+        )
     # After the config is known to be right: JAX takes a second to import.
+    experiment = importlib.import_module(f"experiments.{config.experiment}")
+    prepare = functools.partial(experiment.prepare, config)
+    return _execute(options, config, prepare=prepare, run=experiment.run)
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Run a config at every combination of the values in its table `sweep`."""
+    config = configs.load(options.config, options.overrides)
+    from experiments import sweep as sweeps
+
+    swept = sweeps.load(options.config, options.overrides)
+    prepare = functools.partial(sweeps.prepare, swept)
+    return _execute(options, config, prepare=prepare, run=sweeps.run)
+
+
+def _execute(
+    options: argparse.Namespace,
+    config: configs.Config,
+    *,
+    prepare: Callable[[], Any],
+    run: Callable[..., None],
+) -> int:
+    """Run an experiment in its folder, and return the exit status."""
     from conv_jax.divergence import DivergedError
     from experiments.compilation_cache import use_compilation_cache
+    from experiments.determinism import use_deterministic_kernels
+    from experiments.interrupts import Interrupted
     from experiments.record import FolderError, Record, default_folder
+    from experiments.run_folder import FinishedError, holds_run
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
-    experiment = importlib.import_module(f"experiments.{config.experiment}")
     console = Console(markup=False, highlight=False, soft_wrap=True)
+    folder = options.resume or options.out or default_folder(options.config)
+    resumable = configs.saves_checkpoints(config)
     try:
-        task = experiment.prepare(config)
-        record = Record(options.out or default_folder(options.config), configs.dump(config))
+        if getattr(config, "deterministic", False):
+            use_deterministic_kernels()
+        if options.resume and not resumable:
+            raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
+        task = prepare()
+        resume = options.resume is not None or (resumable and holds_run(folder))
+        record = Record(folder, configs.dump(config), resume=resume)
+    except FinishedError as finished:
+        console.print(finished)
+        return 0
     except (FolderError, FileNotFoundError, ValueError) as error:
         print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
         return MISTAKE
@@ -71,14 +118,18 @@ def run(options: argparse.Namespace) -> int:
         return FAILED
     try:
         with record.running():
-            experiment.run(task, record, console)
-    except (DivergedError, OSError, RuntimeError, MemoryError) as error:
+            run(task, record, console)
+    except (DivergedError, FolderError, OSError, RuntimeError, MemoryError) as error:
         print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
         print(f"what was recorded: {record.folder}", file=sys.stderr)
+        if resumable and not isinstance(error, DivergedError):
+            print(f"once that is mended, {_how_to_go_on(options, folder)}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
-        return INTERRUPTED
+        if resumable:
+            print(_how_to_go_on(options, folder), file=sys.stderr)
+        return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
     console.print(f"run folder: {record.folder}")
     return 0
 
@@ -89,7 +140,7 @@ def list_configs(options: argparse.Namespace) -> int:
     paths = sorted(folder.glob("*.toml"))
     if not paths:
         raise configs.ConfigError(f"{folder}: no configs (*.toml) here")
-    width = max(len(str(path)) for path in paths)
+    rows = []
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
@@ -97,7 +148,10 @@ def list_configs(options: argparse.Namespace) -> int:
         except (OSError, ValueError):
             text, kind = "", "(not TOML)"
         about = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
-        print(f"{path!s:<{width}}  {kind:<16}{about}")
+        rows.append((str(path), kind, about))
+    path_width, kind_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for path, kind, about in rows:
+        print(f"{path:<{path_width}}  {kind:<{kind_width}}  {about}")
     return 0
 
 
@@ -114,6 +168,25 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _sort_words(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, words: list[str]
+) -> None:
+    """Tell CONFIG from the overrides; a run that is resumed has its own."""
+    if options.resume and options.out:
+        parser.error("--resume DIR and --out DIR: expected one of them")
+    if options.resume and (not words or "=" in words[0]):
+        words = [str(options.resume / "config.toml"), *words]
+    if not words:
+        parser.error("the following arguments are required: CONFIG")
+    options.config, options.overrides = Path(words[0]), words[1:]
+
+
+def _how_to_go_on(options: argparse.Namespace, folder: Path) -> str:
+    word = "sweep" if options.command is sweep else "run"
+    command = ["python", "-m", "experiments", word, "--resume", str(folder)]
+    return f"go on with: {shlex.join(command)}"
+
+
 def _source(options: argparse.Namespace, message: str) -> str:
     """Return the override that a message is about, else the config file."""
     overrides: list[str] = options.overrides
@@ -122,9 +195,16 @@ def _source(options: argparse.Namespace, message: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the first line of an error that is not ours, with its kind."""
+    """Return the first line of an error, with its kind if it is not ours."""
+    from conv_jax.checkpoint import CheckpointError
+    from experiments.run_folder import FolderError
+
     first = next(iter(str(error).splitlines()), "")
-    return first if isinstance(error, ArithmeticError) else f"{type(error).__name__}: {first}"
+    return (
+        first
+        if isinstance(error, ArithmeticError | CheckpointError | FolderError)
+        else f"{type(error).__name__}: {first}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,16 +216,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]"
-    runner = commands.add_parser("run", help="run a config, with overrides", usage=usage)
-    runner.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file")
-    runner.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="as in train.epochs=3"
-    )
-    runner.add_argument(
-        "--out", type=_folder, metavar="DIR", help="run folder; default under runs/"
-    )
-    runner.set_defaults(command=run)
+    usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]\n       %(prog)s --resume DIR"
+    for command, about in (
+        (run, "run a config, with overrides"),
+        (sweep, "run a config at all combinations of the lists in its table `sweep`"),
+    ):
+        runner = commands.add_parser(command.__name__, help=about, usage=usage)
+        runner.add_argument(
+            "words",
+            nargs="*",
+            metavar="CONFIG KEY=VALUE",
+            help="a TOML file, and changes as in train.epochs=3",
+        )
+        runner.add_argument(
+            "--out", type=_folder, metavar="DIR", help="run folder; default under runs/"
+        )
+        runner.add_argument(
+            "--resume", type=_folder, metavar="DIR", help="go on with the run in a folder"
+        )
+        runner.set_defaults(command=command)
 
     lister = commands.add_parser("list", help="list the configs")
     lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"))

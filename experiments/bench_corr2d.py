@@ -12,10 +12,10 @@ from conv_jax.allocator import keep_freed_memory
 from experiments import bench_cells, bench_figures, bench_summary, bench_timing, peers
 from experiments.bench_cells import Case, Cell
 from experiments.bench_timing import Pace
-from experiments.config import BenchCorr2DConfig
 from experiments.contestants import Contestant, contestants, on_device
 from experiments.progress import progress
 from experiments.record import Record
+from experiments.tables import BenchCorr2DConfig
 
 _TABLE_HEAD = """# 2-D correlation
 

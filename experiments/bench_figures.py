@@ -9,8 +9,8 @@ from conv_jax import plots
 from experiments import bench_summary
 from experiments.bench_cells import Cell
 from experiments.bench_summary import Row
-from experiments.config import BenchCorr2DConfig
 from experiments.record import Record
+from experiments.tables import BenchCorr2DConfig
 
 
 def draw(config: BenchCorr2DConfig, cells: Sequence[Row], limits: Row, record: Record) -> None:

@@ -16,13 +16,15 @@ import time
 from pathlib import Path
 
 from experiments import compilation_cache
+from experiments import config as configs
+from experiments.tables import LeNet5Config
 
 
 def first_step(config: Path, cache: Path) -> float:
     """Start a run, wait for its first step, and stop it.
 
     Args:
-      config: of an experiment that prints a line for each logged step.
+      config: of lenet5, which prints a line for each logged step.
       cache: folder of compiled programs.
 
     Returns:
@@ -60,8 +62,14 @@ def first_step(config: Path, cache: Path) -> float:
 def main() -> None:
     """Print the median seconds of processes without the cache and with it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="TOML of an experiment")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="TOML of lenet5")
     config: Path = parser.parse_args().config
+    try:
+        loaded = configs.load(config)
+    except configs.ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    if not isinstance(loaded, LeNet5Config):
+        parser.exit(2, f"{config}: experiment: expected 'lenet5', got {loaded.experiment!r}\n")
     cold, warm = [], []
     for num_warm in (0, 3):
         with tempfile.TemporaryDirectory() as cache:

@@ -7,13 +7,12 @@ contestant {"median", "iqr", "rounds"} in seconds, with "compile" where it compi
 why}.
 """
 
-import argparse
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from experiments import result_file
 
 Row = Mapping[str, Any]
 
@@ -280,19 +279,9 @@ def _told(ratio: Ratio) -> dict[str, Any]:
 
 def from_command_line(description: str) -> dict[str, Any]:
     """Return the benchmark's result that the command line names; exit with 2 if it names none."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("result", type=_read, help="result.json of a run of bench_corr2d")
-    return parser.parse_args().result
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
-    if not isinstance(result, dict) or not {"cells", "limits", "padding"} <= set(result):
-        raise argparse.ArgumentTypeError(f"{path} is no result.json of bench_corr2d")
-    return result
+    return result_file.from_command_line(
+        description, experiment="bench_corr2d", keys=("cells", "limits", "padding")
+    )
 
 
 def main() -> None:

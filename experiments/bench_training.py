@@ -14,18 +14,18 @@ from jax import lax
 from rich.console import Console
 
 import conv_jax as cj
-from conv_jax import optimizers, training
+from conv_jax import augment, optimizers, training
 from conv_jax.allocator import keep_freed_memory
 from conv_jax.losses import cross_entropy
 from conv_jax.models import Model, num_params
 from experiments import bench_timing, bench_training_summary, lenet5, networks, peers
 from experiments import config as configs
 from experiments.bench_timing import Call, Pace
-from experiments.config import BenchTrainingConfig, LeNet5Config
 from experiments.layer_cases import CONVOLUTIONS, POOLS, ConvCase, PoolCase
 from experiments.networks import NETWORKS, NUM_CLASSES
 from experiments.progress import progress
 from experiments.record import Record
+from experiments.tables import BenchTrainingConfig, LeNet5Config
 
 LEARNING_RATE = 0.01
 _MOST_TWICE = 20.0  # seconds of a first call, beyond which there is no second
@@ -125,7 +125,11 @@ def _prepare_race(config: BenchTrainingConfig) -> lenet5.Task | None:
     if config.race is None:
         return None
     recipe = configs.load(Path(config.race.recipe))
-    if not isinstance(recipe, LeNet5Config) or recipe.augment.shift or recipe.train.average_decay:
+    if (
+        not isinstance(recipe, LeNet5Config)
+        or augment.from_config(recipe.augment.model_dump()) is not None
+        or recipe.train.average_decay
+    ):
         raise ValueError(
             "race.recipe: expected a config of lenet5 without augmentation and moving average, "
             f"got {config.race.recipe}"

@@ -3,17 +3,16 @@
 `python -m experiments.bench_training_summary RESULT.json` says it again.
 """
 
-import argparse
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from conv_jax import plots
+from conv_jax.plots.benchmarks import three_digits
+from experiments import result_file
 
 Row = dict[str, Any]
 TORCH = ("torch", "torch.compile")
@@ -93,7 +92,7 @@ def tables(results: Row) -> str:
         for row in rows:
             about, _, _ = line(row).partition(":")
             medians = _medians(row)
-            cells = [_milliseconds(medians[n]) if n in medians else "" for n in names]
+            cells = [three_digits(1e3 * medians[n]) if n in medians else "" for n in names]
             parts.append(f"| {about} | " + " | ".join(cells) + " |")
     return "\n".join(parts) + "\n"
 
@@ -184,19 +183,16 @@ def _medians(row: Row) -> Mapping[str, float]:
 
 
 def _text(seconds: float) -> str:
-    return f"{_milliseconds(seconds)} ms"
-
-
-def _milliseconds(seconds: float) -> str:
-    value = float(f"{1e3 * seconds:.3g}")
-    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+    return f"{three_digits(1e3 * seconds)} ms"
 
 
 def main() -> None:
     """Print what a run came to."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("result", type=Path, help="result.json of a run of bench_training")
-    results = json.loads(parser.parse_args().result.read_text(encoding="utf-8"))
+    results = result_file.from_command_line(
+        "Say what a benchmark of training came to.",
+        experiment="bench_training",
+        keys=("steps", "layers", "pools", "matmul_flops"),
+    )
     print(*lines(summarize(results)), sep="\n")
 
 

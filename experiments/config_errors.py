@@ -5,14 +5,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 Location = tuple[int | str, ...]  # pydantic's: keys, indices and names of union members
 
 
 def explain(
-    error: ValidationError,
+    errors: Iterable[ErrorDetails],
     raw: dict[str, Any],
     *,
     source: Callable[[str], str],
@@ -21,7 +20,7 @@ def explain(
     """Say every mistake that pydantic found, at most one line a key.
 
     Args:
-      error: what pydantic raised.
+      errors: what pydantic found.
       raw: the table that was validated.
       source: tells where a dotted key was given.
       known_keys: tells the keys of the table that holds a location.
@@ -30,7 +29,7 @@ def explain(
       The lines, in the order of the keys.
     """
     lines: dict[str, str] = {}
-    for details in error.errors():
+    for details in errors:
         key = _key(details, raw)
         known = list(known_keys(details["loc"]))
         lines.setdefault(key, f"{source(key)}: {key}: {_mistake(details, key, known)}")
@@ -64,13 +63,15 @@ def _mistake(error: ErrorDetails, key: str, known: list[str]) -> str:
 def _key(error: ErrorDetails, raw: Any) -> str:
     """Return the dotted key of an error: its location without the names of union members."""
     keys: list[int | str] = []
-    for part in error["loc"][1:]:  # the first names the experiment
+    parts = error["loc"][1:]  # the first names the experiment
+    is_about_a_key = error["type"] in ("missing", "extra_forbidden")
+    for part in parts[:-1] if is_about_a_key else parts:
         here = isinstance(raw, list if isinstance(part, int) else dict)
         if here and (part < len(raw) if isinstance(part, int) else part in raw):
             raw = raw[part]
             keys.append(part)
-    if error["type"] == "missing":
-        keys.append(error["loc"][-1])
+    if is_about_a_key:
+        keys.append(parts[-1])
     if error["type"].startswith("union_tag"):
         keys.append(error.get("ctx", {})["discriminator"].strip("'"))
     return ".".join(map(str, keys))

@@ -1,5 +1,6 @@
 """Learn a kernel from an image and its correlation with that kernel, as the chapter does."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,17 +10,17 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 from rich.console import Console
 
-from conv_jax import corr2d, losses, models, optimizers, plots, training
+from conv_jax import corr2d, kernels, losses, models, optimizers, plots, training
 from conv_jax.training import Batch
-from experiments.config import LearnKernelConfig
 from experiments.record import Record
+from experiments.tables import LearnKernelConfig
 
-TARGETS: dict[str, Any] = {
-    "derivative": [[1.0, -1.0]],
-    "sobel": [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]],
-    "laplacian": [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]],
-    "box": [[1 / 9] * 3] * 3,
-    "gaussian": [[1 / 16, 2 / 16, 1 / 16], [2 / 16, 4 / 16, 2 / 16], [1 / 16, 2 / 16, 1 / 16]],
+TARGETS: dict[str, Callable[[], Array]] = {
+    "derivative": lambda: jnp.array([[1.0, -1.0]]),  # the chapter's
+    "sobel": lambda: kernels.sobel(axis=1),
+    "laplacian": kernels.laplacian,
+    "box": lambda: kernels.box(3),
+    "gaussian": lambda: kernels.binomial(3),
 }
 
 # How each source prints the loss, which it computes before the update of that epoch.
@@ -47,7 +48,7 @@ def prepare(config: LearnKernelConfig) -> Task:
       ValueError: for shapes that do not fit.
     """
     chosen = config.model.target
-    target = jnp.array(TARGETS[chosen] if isinstance(chosen, str) else chosen)
+    target = TARGETS[chosen]() if isinstance(chosen, str) else jnp.array(chosen)
     image_key, init_key, run_key = jax.random.split(jax.random.key(config.seed), 3)
     images = _images(config, image_key)
     if any(k > n for k, n in zip(target.shape, images.shape[1:], strict=True)):

@@ -1,6 +1,10 @@
 """Strict JAX settings for every test."""
 
 import os
+import signal
+
+# A script's background ignores Ctrl-C, and its children inherit that: the tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before JAX starts: the bounds below are derived for a CPU, and a shared GPU is left alone.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -31,6 +31,7 @@ class Mutation(NamedTuple):
 ALGORITHMS = "tests/test_algorithms.py"
 CONVOLUTION = "tests/test_convolution.py"
 CORRELATION = "tests/test_correlation.py"
+MATRICES = "tests/test_matrices.py"
 PADDING = "tests/test_padding.py"
 PRIMITIVE = "tests/test_primitive.py"
 SEPARABLE = "tests/test_separable.py"
@@ -263,8 +264,8 @@ MUTATIONS = (
     Mutation(
         "conv2d: kernel not flipped",
         "correlation.py",
-        "_as_kernel(kernel, flip=True)",
-        "_as_kernel(kernel)",
+        "as_kernel(kernel, flip=True)",
+        "as_kernel(kernel)",
         (CORRELATION, "-k", "conv2d"),
     ),
     Mutation(
@@ -331,11 +332,67 @@ MUTATIONS = (
         (CONVOLUTION, "-k", "every_order"),
     ),
     Mutation(
-        "layers: the last of equal entries takes the gradient",
-        "layers.py",
+        "pooling: the last of equal entries takes the gradient",
+        "pooling.py",
         "wins = (some > maximum)",
         "wins = (some >= maximum)",
-        ("tests/test_layers.py",),
+        ("tests/test_pooling.py",),
+    ),
+    Mutation(
+        "matrices: windows with rows and columns exchanged",
+        "matrices/columns.py",
+        "axis=image.ndim - 2), axis=-2)",
+        "axis=image.ndim - 2), axis=-1)",
+        (MATRICES, "-k", "kernel_sees"),
+    ),
+    Mutation(
+        "matrices: narrow windows summed in their own type",
+        "matrices/columns.py",
+        "image = image.astype(dtypes.sum_and_result(dtype, dtype)[0])",
+        "pass",
+        (MATRICES, "-k", "stall"),
+    ),
+    Mutation(
+        "matrices: kernel elements on one pixel replace each other",
+        "matrices/toeplitz.py",
+        ".at[entry].add(",
+        ".at[entry].set(",
+        (MATRICES, "-k", "taps"),
+    ),
+    Mutation(
+        "matrices: first pixel in place of the constant",
+        "matrices/windows.py",
+        'options["constant_values"] = -1',
+        'options["constant_values"] = 0',
+        (MATRICES, "-k", "taps"),
+    ),
+    Mutation(
+        "matrices: spectrum of a stride of other frequencies",
+        "matrices/spectrum.py",
+        "jnp.moveaxis(aliases, (0, 2), (2, 3))",
+        "jnp.moveaxis(aliases, (1, 3), (2, 3))",
+        ("tests/test_matrices_spectrum.py", "-k", "circular_spectrum"),
+    ),
+    Mutation(
+        "augment: pixels below and to the right exchanged",
+        "augment/resampling.py",
+        "(1 - right) * corner(0) + right * corner(1)",
+        "(1 - right) * corner(0) + right * corner(width)",
+        ("tests/augment/test_warp.py",),
+    ),
+    Mutation(
+        "augment: integers cut off, not rounded",
+        "augment/resampling.py",
+        "jnp.round(value)",
+        "value",
+        ("tests/augment/test_warp.py",),
+    ),
+    Mutation(
+        "augment: shear after the rotation",
+        "augment/fields.py",
+        "/ zoom + slant * row",
+        "/ zoom + slant * down",
+        ("tests/augment/test_fields.py",),
     ),
 )
 

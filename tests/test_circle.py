@@ -19,7 +19,7 @@ def test_fast_length_is_the_next_of_all_products_of_2_3_and_5(size):
 
 @pytest.mark.parametrize("convolved", [False, True])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("size", "extent"), [(7, 3), (8, 1), (3, 5), (6, 6)], ids=str)
+@pytest.mark.parametrize(("size", "extent"), [(7, 3), (8, 1), (3, 5), (3, 3)], ids=str)
 def test_every_pad_within_reach_is_a_part_of_the_circle(size, extent, stride, convolved):
     image, kernel = np.arange(1.0, size + 1), np.arange(2.0, extent + 2)
     for pad in itertools.product(range(extent), repeat=2):

@@ -1,4 +1,4 @@
-"""conv_general_dilated against lax: values, derivatives, batches, loops, Flax.
+"""conv_general_dilated against its definition and lax: derivatives, batches, loops, Flax.
 
 Whole numbers in 64 bits are exact whatever the order of summing, so results are equal.
 """
@@ -14,6 +14,7 @@ import pytest
 from cases import small_integers
 from flax import linen, nnx
 from jax import lax
+from layer_oracle import layer
 
 import conv_jax as cj
 from conv_jax.multichannel import choose
@@ -24,64 +25,108 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def shrunk(case):
-    """Return a case with fewer places and channels, of the same kind."""
+    """Return a case of the same kind with fewer places, elements and channels."""
     groups = 1 if case.groups == 1 else 2
     inner, outer = (min(3, c // case.groups) * groups for c in case.channels)
+    kernel = tuple(min(k, 5) for k in case.kernel)
     sizes = tuple(
-        min(n, max(k * case.kernel_dilation, 5))
-        for n, k in zip(case.sizes, case.kernel, strict=True)
+        min(n, max(k * case.kernel_dilation, 5)) for n, k in zip(case.sizes, kernel, strict=True)
     )
-    return case._replace(sizes=sizes, channels=(inner, outer), groups=groups)
+    return case._replace(
+        name="", sizes=sizes, kernel=kernel, channels=(inner, outer), groups=groups
+    )
+
+
+# Of layers that differ in sizes alone, the first.
+SHRUNK = {}
+for _name, _case in CONVOLUTIONS.items():
+    SHRUNK.setdefault(shrunk(_case), _name)
+A_LAYER_OF_EACH_KIND = [
+    "1x1 s2 20->20 @14",
+    "3x3 s1 1->20 @32",
+    "3x3 s2 20->20 @14",
+    "3x3 dilation 2 32->32 @28",
+    "3x3 s2 2 groups 64->64 @28",
+    "3x3 s2 depthwise 64 @28",
+    "1-D 9 s2 64->64 @256",
+    "3-D 3x3x3 s2 8->16 @12",
+    "3x3 transposed 2 64->32 @14",
+]
 
 
 def arrays(case, *, dtype="float64", batch=2):
     """Return lhs, rhs, a tangent of each and a cotangent."""
     shapes = case.shapes(batch)
-    lhs, rhs, lhs_tangent, rhs_tangent = (
-        jnp.asarray(small_integers(seed, shape, dtype)) for seed, shape in enumerate(shapes * 2)
-    )
-    out = jax.eval_shape(functools.partial(lax.conv_general_dilated, **case.options()), lhs, rhs)
-    return lhs, rhs, lhs_tangent, rhs_tangent, jnp.asarray(small_integers(9, out.shape, dtype))
+    out = layer(*shapes, **case.options()).value(*map(np.zeros, shapes))
+    shapes = (*shapes, *shapes, out.shape)
+    return [jnp.asarray(small_integers(seed, shape, dtype)) for seed, shape in enumerate(shapes)]
 
 
-def derivatives(conv):
-    """Return a function that gives the value and derivatives of first and second order."""
-
-    def squares(lhs, rhs):
-        return jnp.sum(conv(lhs, rhs) ** 2) / 2
-
-    def compute(lhs, rhs, lhs_tangent, rhs_tangent, cotangent):
-        point, tangents = (lhs, rhs), (lhs_tangent, rhs_tangent)
-        gradient = jax.grad(squares, (0, 1))
-
-        def directional(*point):
-            return sum(map(jnp.vdot, gradient(*point), tangents))
-
-        return {
-            "value": conv(lhs, rhs),
-            "jvp": jax.jvp(conv, point, tangents)[1],
-            "vjp": jax.vjp(conv, *point)[1](cotangent),
-            "forward over reverse": jax.jvp(gradient, point, tangents)[1],
-            "reverse over reverse": jax.grad(directional, (0, 1))(*point),
-        }
-
-    return jax.jit(compute)
+def half_of_squares(conv):
+    return lambda lhs, rhs: jnp.sum(conv(lhs, rhs) ** 2) / 2
 
 
 def assert_all_equal(actual, expected):
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_derivatives_equal_those_of_lax(case, x64):
-    case = shrunk(case)
-    options = case.options()
-    given = arrays(case)
+def gradients_of_squares(case, lhs, rhs):
+    """Return the value and the gradients of `half_of_squares`."""
+    out = case.value(lhs, rhs)
+    return np.sum(out**2) / 2, (case.by_lhs(rhs, out), case.by_rhs(lhs, out))
 
-    actual = derivatives(functools.partial(cj.conv_general_dilated, **options))(*given)
 
-    expected = derivatives(functools.partial(lax.conv_general_dilated, **options))(*given)
+def second_derivatives(case, lhs, rhs, lhs_tangent, rhs_tangent):
+    """Return how the gradients of `half_of_squares` change along the tangents."""
+    out = case.value(lhs, rhs)
+    change = case.value(lhs_tangent, rhs) + case.value(lhs, rhs_tangent)
+    return (
+        case.by_lhs(rhs, change) + case.by_lhs(rhs_tangent, out),
+        case.by_rhs(lhs, change) + case.by_rhs(lhs_tangent, out),
+    )
+
+
+@pytest.mark.parametrize("case", SHRUNK, ids=SHRUNK.get)
+def test_value_and_derivatives_are_those_of_the_definition(case, x64):
+    conv = functools.partial(cj.conv_general_dilated, **case.options())
+    lhs, rhs, *tangents, cotangent = arrays(case)
+
+    @jax.jit
+    def derivatives(lhs, rhs, tangents, cotangent):
+        value, change = jax.jvp(conv, (lhs, rhs), tangents)
+        return value, change, jax.vjp(conv, lhs, rhs)[1](cotangent)
+
+    actual = derivatives(lhs, rhs, tuple(tangents), cotangent)
+
+    oracle = layer(*case.shapes(2), **case.options())
+    expected = (
+        oracle.value(lhs, rhs),
+        oracle.value(tangents[0], rhs) + oracle.value(lhs, tangents[1]),
+        (oracle.by_lhs(rhs, cotangent), oracle.by_rhs(lhs, cotangent)),
+    )
     assert_all_equal(actual, expected)
+
+
+def forward_over_reverse(gradient, point, tangents):
+    return jax.jvp(gradient, point, tangents)[1]
+
+
+def reverse_over_reverse(gradient, point, tangents):
+    return jax.grad(lambda *at: sum(map(jnp.vdot, gradient(*at), tangents)), (0, 1))(*point)
+
+
+@pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse])
+@pytest.mark.parametrize("name", A_LAYER_OF_EACH_KIND)
+def test_second_derivatives_are_those_of_the_definition(name, second, x64):
+    case = shrunk(CONVOLUTIONS[name])
+    conv = functools.partial(cj.conv_general_dilated, **case.options())
+    lhs, rhs, *tangents, _ = arrays(case)
+    gradient = jax.grad(half_of_squares(conv), (0, 1))
+
+    actual = jax.jit(functools.partial(second, gradient))((lhs, rhs), tuple(tangents))
+
+    oracle = layer(*case.shapes(2), **case.options())
+    assert_all_equal(actual, second_derivatives(oracle, lhs, rhs, *tangents))
 
 
 FORMS = {
@@ -132,14 +177,27 @@ ODD = {
 }
 
 
+def odd_call(odd, dtype="float64"):
+    """Return lhs, rhs and the other arguments."""
+    *shapes, options = odd
+    lhs, rhs = (jnp.asarray(small_integers(seed, s, dtype)) for seed, s in enumerate(shapes))
+    return lhs, rhs, {"window_strides": (1, 1), "dimension_numbers": LAYOUT} | options
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_the_definition_is_that_of_lax(odd):
+    lhs, rhs, options = odd_call(odd, "float32")
+
+    expected = lax.conv_general_dilated(lhs, rhs, **options)
+
+    actual = layer(lhs.shape, rhs.shape, **options).value(lhs, rhs)
+    np.testing.assert_array_equal(actual, expected)
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_every_form_gives_the_gradients_of_lax(odd, form, x64, monkeypatch):
-    lhs_shape, rhs_shape, options = odd
-    options = {"window_strides": (1, 1), "dimension_numbers": LAYOUT} | options
-    lhs, rhs = (
-        jnp.asarray(small_integers(*s, "float64")) for s in enumerate([lhs_shape, rhs_shape])
-    )
+def test_every_form_gives_value_and_gradients(odd, form, x64, monkeypatch):
+    lhs, rhs, options = odd_call(odd)
 
     def pick(problem, *, gradient):
         del gradient
@@ -147,12 +205,11 @@ def test_every_form_gives_the_gradients_of_lax(odd, form, x64, monkeypatch):
 
     monkeypatch.setattr(choose, "choose", pick)
 
-    def both(conv):
-        return jax.jit(jax.value_and_grad(lambda *a: jnp.sum(conv(*a, **options) ** 2), (0, 1)))
+    conv = functools.partial(cj.conv_general_dilated, **options)
+    actual = jax.jit(jax.value_and_grad(half_of_squares(conv), (0, 1)))(lhs, rhs)
 
-    assert_all_equal(
-        both(cj.conv_general_dilated)(lhs, rhs), both(lax.conv_general_dilated)(lhs, rhs)
-    )
+    oracle = layer(lhs.shape, rhs.shape, **options)
+    assert_all_equal(actual, gradients_of_squares(oracle, lhs, rhs))
 
 
 @pytest.mark.parametrize("form", [Form("native"), Form("depthwise")], ids=lambda form: form.name)
@@ -165,7 +222,7 @@ def test_every_form_gives_the_gradients_of_lax(odd, form, x64, monkeypatch):
     ],
     ids=["plain", "multiplied", "transposed"],
 )
-def test_depthwise_forms_give_the_gradients_of_lax(channels, options, form, x64, monkeypatch):
+def test_depthwise_forms_give_value_and_gradients(channels, options, form, x64, monkeypatch):
     lhs = jnp.asarray(small_integers(0, (2, 9, 8, 4), "float64"))
     rhs = jnp.asarray(small_integers(1, (3, 2, 1, channels), "float64"))
     options = {
@@ -175,12 +232,11 @@ def test_depthwise_forms_give_the_gradients_of_lax(channels, options, form, x64,
     } | options
     monkeypatch.setattr(choose, "choose", lambda _, *, gradient: form)
 
-    def both(conv):
-        return jax.jit(jax.value_and_grad(lambda *a: jnp.sum(conv(*a, **options) ** 2), (0, 1)))
+    conv = functools.partial(cj.conv_general_dilated, **options)
+    actual = jax.jit(jax.value_and_grad(half_of_squares(conv), (0, 1)))(lhs, rhs)
 
-    assert_all_equal(
-        both(cj.conv_general_dilated)(lhs, rhs), both(lax.conv_general_dilated)(lhs, rhs)
-    )
+    oracle = layer(lhs.shape, rhs.shape, **options)
+    assert_all_equal(actual, gradients_of_squares(oracle, lhs, rhs))
 
 
 @pytest.mark.parametrize(
@@ -212,24 +268,31 @@ def test_every_order_of_axes(layout):
 def test_vmap(in_axes, groups, x64):
     case = CONVOLUTIONS["3x3 s2 20->20 @14"]._replace(sizes=(6, 5), channels=(4, 4), groups=groups)
     conv = functools.partial(cj.conv_general_dilated, **case.options())
-    by_lax = functools.partial(lax.conv_general_dilated, **case.options())
+    oracle = layer(*case.shapes(2), **case.options())
     shapes = [
         shape if axis is None else (*shape[:axis], 3, *shape[axis:])
         for shape, axis in zip(case.shapes(2), in_axes, strict=True)
     ]
-    given = [
-        jnp.asarray(small_integers(seed, shape, "float64")) for seed, shape in enumerate(shapes)
+    given = [small_integers(seed, shape, "float64") for seed, shape in enumerate(shapes)]
+
+    @jax.jit
+    def gradients(lhs, rhs):
+        return jax.value_and_grad(half_of_squares(jax.vmap(conv, in_axes)), (0, 1))(lhs, rhs)
+
+    value, actual = gradients(*given)
+
+    each = [
+        gradients_of_squares(
+            oracle,
+            *(x if a is None else np.take(x, i, a) for x, a in zip(given, in_axes, strict=True)),
+        )
+        for i in range(3)
     ]
-
-    def gradients(conv):
-        def squares(lhs, rhs):
-            return jnp.sum(jax.vmap(conv, in_axes)(lhs, rhs) ** 2)
-
-        return jax.jit(jax.value_and_grad(squares, (0, 1)))
-
-    actual = gradients(conv)(*given)
-
-    assert_all_equal(actual, gradients(by_lax)(*given))
+    assert value == sum(value for value, _ in each)
+    for argument, axis in enumerate(in_axes):
+        expected = [gradients[argument] for _, gradients in each]
+        expected = np.sum(expected, 0) if axis is None else np.stack(expected, axis)
+        np.testing.assert_array_equal(actual[argument], expected)
 
 
 def test_export_with_a_symbolic_batch():

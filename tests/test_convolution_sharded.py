@@ -1,13 +1,9 @@
-"""conv_general_dilated on eight CPU devices, which JAX makes when it starts: in another process.
+"""conv_general_dilated on eight CPU devices, in the process that `test_sharding.py` starts.
 
 Whole numbers, so that every order of summing gives the same.
 """
 
 import functools
-import os
-import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -19,21 +15,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from conv_jax import conv_general_dilated
 
-on_eight = pytest.mark.skipif(jax.device_count() < 8, reason="run by test_in_own_process")
+on_eight = pytest.mark.skipif(jax.device_count() < 8, reason="run by test_sharding.py")
 OPTIONS = {
     "window_strides": (1, 2),
     "padding": "SAME",
     "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
 }
-
-
-@pytest.mark.skipif(jax.device_count() >= 8, reason="this is the process with eight devices")
-def test_in_own_process():
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
-    pytest_here = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(pytest_here, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-5000:]
-    assert re.search(r"\d passed, 1 skipped", done.stdout), done.stdout[-500:]
 
 
 def mesh(axis_type=AxisType.Auto):

@@ -7,16 +7,20 @@ from flax import nnx
 from conv_jax import conv2d, corr2d, models
 
 
-def params_and_images(model, *, num_images=2, seed=0):
-    init_key, image_key = jax.random.split(jax.random.key(seed))
-    return model.init(init_key), jax.random.normal(image_key, (num_images, 32, 32, 1))
+@pytest.fixture(scope="module")
+def notes():
+    """The notes' LeNet5, both functions jitted, with parameters and two images."""
+    model = models.build(models.LeNet5)
+    init, apply = jax.jit(model.init), jax.jit(model.apply)
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 1))
+    return models.Model(init, apply), init(jax.random.key(3)), jnp.asarray(images, "float32")
 
 
 @pytest.fixture(scope="module")
-def notes():
-    """The notes' LeNet5 with its parameters and two images."""
-    model = models.build(models.LeNet5)
-    return model, *params_and_images(model)
+def maps(notes):
+    """What the layers give for the first image, under jit."""
+    _, params, images = notes
+    return jax.jit(models.build(models.LeNet5, method="feature_maps").apply)(params, images[:1])
 
 
 @pytest.mark.parametrize(
@@ -27,10 +31,7 @@ def test_lenet5_has_the_sources_number_of_parameters(preset, size):
     assert models.num_params(jax.eval_shape(model.init, jax.random.key(0))) == size
 
 
-def test_lenet5_intermediates_have_the_notes_shapes():
-    model = models.build(models.LeNet5, method="feature_maps")
-    params, images = params_and_images(model, num_images=1)
-    maps = jax.jit(model.apply)(params, images)
+def test_lenet5_intermediates_have_the_notes_shapes(maps):
     assert {name: layer.shape for name, layer in maps.items()} == {
         "input": (1, 32, 32, 1),
         "conv1": (1, 28, 28, 20),
@@ -43,25 +44,22 @@ def test_lenet5_intermediates_have_the_notes_shapes():
     }
 
 
-def test_feature_maps_keep_their_order_under_jit():
-    model = models.build(models.LeNet5, method="feature_maps")
-    params, images = params_and_images(model, num_images=1)
-    names = list(jax.jit(model.apply)(params, images))
+def test_feature_maps_keep_their_order_under_jit(maps):
+    names = list(maps)
     assert names[:3] == ["input", "conv1", "pool1"]
     assert names[-1] == "logits"
 
 
-def test_first_feature_map_is_corr2d_of_the_image(notes):
+def test_first_feature_map_is_corr2d_of_the_image(notes, maps):
     _, params, images = notes
-    maps = models.build(models.LeNet5, method="feature_maps").apply(params, images)
     kernel, bias = params["conv1"]["kernel"], params["conv1"]["bias"]
-    expected = corr2d(images[:, :, :, 0], kernel[:, :, 0, 7]) + bias[7]
+    expected = corr2d(images[:1, :, :, 0], kernel[:, :, 0, 7]) + bias[7]
     np.testing.assert_allclose(maps["conv1"][..., 7], expected, atol=1e-5)
 
 
 def test_predict_is_the_class_of_the_largest_logit(notes):
     model, params, images = notes
-    predicted = models.build(models.LeNet5, method="predict").apply(params, images)
+    predicted = jax.jit(models.build(models.LeNet5, method="predict").apply)(params, images)
     np.testing.assert_array_equal(predicted, model.apply(params, images).argmax(axis=-1))
 
 
@@ -84,11 +82,29 @@ def test_lenet5_refuses_an_image_too_small_for_it():
 
 def test_lenet5_takes_the_smallest_image_it_names():
     model = models.build(models.LeNet5, image_shape=(16, 16, 1))
-    params = model.init(jax.random.key(0))
-    assert model.apply(params, jnp.zeros((1, 16, 16, 1))).shape == (1, 10)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    logits = jax.eval_shape(model.apply, params, jnp.zeros((1, 16, 16, 1)))
+    assert logits.shape == (1, 10)
 
 
-@pytest.mark.parametrize("option", ["activation", "pooling"])
+def test_strict_convolution_is_correlation_with_the_kernels_flipped(notes):
+    model, params, images = notes
+    strict = jax.jit(models.build(models.LeNet5, operator="convolution").apply)
+    flipped = jax.tree.map(lambda leaf: leaf[::-1, ::-1] if leaf.ndim == 4 else leaf, params)
+    np.testing.assert_array_equal(strict(flipped, images), model.apply(params, images))
+    assert (strict(params, images) != model.apply(params, images)).any()
+
+
+def test_first_map_of_strict_convolution_is_conv2d_of_the_image(notes):
+    _, params, images = notes
+    model = models.build(models.LeNet5, method="feature_maps", operator="convolution")
+    kernel, bias = params["conv1"]["kernel"], params["conv1"]["bias"]
+    expected = conv2d(images[:1, :, :, 0], kernel[:, :, 0, 7]) + bias[7]
+    maps = jax.jit(model.apply)(params, images[:1])
+    np.testing.assert_allclose(maps["conv1"][..., 7], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["activation", "pooling", "operator"])
 def test_lenet5_refuses_an_unknown_word(option):
     with pytest.raises(ValueError, match=rf"{option}: expected one of .*, got 'none'"):
         models.build(models.LeNet5, **{option: "none"})
@@ -177,9 +193,8 @@ def test_params_are_a_plain_nested_dict(notes):
     assert params["conv1"]["kernel"].shape == (5, 5, 1, 20)
 
 
-def test_init_depends_on_the_key_alone():
-    model = models.build(models.LeNet5)
-    first, again = (model.init(jax.random.key(3)) for _ in range(2))
-    other = model.init(jax.random.key(4))
+def test_init_depends_on_the_key_alone(notes):
+    model, first, _ = notes
+    again, other = (model.init(jax.random.key(seed)) for seed in (3, 4))
     np.testing.assert_array_equal(first["fc1"]["kernel"], again["fc1"]["kernel"])
     assert (first["fc1"]["kernel"] != other["fc1"]["kernel"]).any()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conv_jax import plots
+from conv_jax.plots.benchmarks import three_digits
 
 CLASSES = tuple("abc")
 
@@ -62,3 +63,12 @@ def test_error_of_zero_can_be_drawn():
 )
 def test_any_kernels_can_be_drawn(weights):
     plots.kernels(weights, title="t").savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (1.5, "1.5"), (999.4, "999"), (999.6, "1,000"), (12345.0, "12,300")],
+    ids=str,
+)
+def test_three_digits(value, text):
+    assert three_digits(value) == text

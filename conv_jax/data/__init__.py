@@ -10,8 +10,9 @@ from pathlib import Path
 from conv_jax.data import fetch, idx
 from conv_jax.data.dataset import Dataset, Split, hold_out, resize
 from conv_jax.data.digits import load_digits
+from conv_jax.data.photographs import photograph
 
-__all__ = ("NAMES", "Dataset", "Split", "hold_out", "load", "resize")
+__all__ = ("NAMES", "Dataset", "Split", "hold_out", "load", "photograph", "resize")
 
 _CLASS_NAMES = {
     "digits": tuple("0123456789"),

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from conv_jax.multichannel.options import Options
 from conv_jax.multichannel.placement import Window
 
 
 def correlate(
-    image: Float[Array, "N *S G C"], kernel: Float[Array, "*K C G O"], *, options: Any
+    image: Float[Array, "N *S G C"], kernel: Float[Array, "*K C G O"], *, options: Options
 ) -> Float[Array, "N *S_out G O"]:
     """Correlate by `jax.lax.conv_general_dilated`, as `primitive.correlate` does one problem."""
     operands = jnp.promote_types(*options.dtypes[:2])
@@ -31,7 +32,7 @@ def kernel_gradient(
     cotangent: Float[Array, "N *S_out G O"],
     *,
     kernel_size: tuple[int, ...],
-    options: Any,
+    options: Options,
 ) -> Float[Array, "*K C G O"]:
     """Return the gradient of the kernel as lax has it: `primitive.kernel_gradient`."""
     dtype = jnp.promote_types(jnp.promote_types(*options.dtypes[:2]), options.dtypes[2])

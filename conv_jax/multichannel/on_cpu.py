@@ -12,6 +12,7 @@ from conv_jax.multichannel import banded, choose, depthwise, native, phases, tur
 from conv_jax.multichannel.apart import apart
 from conv_jax.multichannel.choose import Form
 from conv_jax.multichannel.moves import pad
+from conv_jax.multichannel.options import Options
 from conv_jax.multichannel.placement import (
     Placement,
     Window,
@@ -24,7 +25,11 @@ Compute = Callable[[Array, Array], Array]
 
 
 def correlate(
-    image: Float[Array, "N *S G C"], kernel: Float[Array, "*K C G O"], *, options: Any, alone: bool
+    image: Float[Array, "N *S G C"],
+    kernel: Float[Array, "*K C G O"],
+    *,
+    options: Options,
+    alone: bool,
 ) -> Float[Array, "N *S_out G O"]:
     """Compute `primitive.correlate` of one problem, at least in float32, rounded once.
 
@@ -51,7 +56,7 @@ def kernel_gradient(
     cotangent: Float[Array, "N *S_out G O"],
     *,
     kernel_size: tuple[int, ...],
-    options: Any,
+    options: Options,
     alone: bool,
 ) -> Float[Array, "*K C G O"]:
     """Compute `primitive.kernel_gradient` of one problem, at least in float32, rounded once.

@@ -17,10 +17,12 @@ fast in, inside loops and outside.
 """
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
@@ -28,15 +30,12 @@ from jaxtyping import Array, Float
 from conv_jax import sharding
 from conv_jax.batches import fold, merge
 from conv_jax.multichannel import native, on_cpu
-from conv_jax.multichannel.placement import Window, of_image_gradient, output_sizes
+from conv_jax.multichannel.options import Options
+from conv_jax.multichannel.placement import of_image_gradient, output_sizes
 
-
-class Options(NamedTuple):
-    """What both primitives are told: hashable."""
-
-    window: Window  # how kernel and image lie on each other along every spatial axis
-    precision: Any  # of the products, as `jax.lax.conv_general_dilated` takes it once resolved
-    dtypes: tuple[str, str, str]  # of image, kernel and output
+Compute = Callable[..., Array]
+Axis = Any  # an index, None for an argument without a batch axis
+Transposed = Any  # what JAX puts for the argument that a gradient is by: it has the aval alone
 
 
 def correlate(
@@ -78,23 +77,29 @@ def kernel_gradient(
     return _gradient_p.bind(image, cotangent, kernel_size=kernel_size, options=options)
 
 
-def _abstract_correlate(image, kernel, *, options):
+def _abstract_correlate(
+    image: ShapedArray, kernel: ShapedArray, *, options: Options
+) -> ShapedArray:
     sizes = output_sizes(image.shape[2:-2], kernel.shape[1:-3], options.window)
     shape = (*image.shape[:2], *sizes, *kernel.shape[-2:])
     return _like(image, kernel, shape, options.dtypes[2])
 
 
-def _abstract_gradient(image, cotangent, *, kernel_size, options):
+def _abstract_gradient(
+    image: ShapedArray, cotangent: ShapedArray, *, kernel_size: tuple[int, ...], options: Options
+) -> ShapedArray:
     shape = (image.shape[0], *kernel_size, image.shape[-1], *cotangent.shape[-2:])
     return _like(image, cotangent, shape, options.dtypes[1])
 
 
-def _like(image, other, shape, dtype):
+def _like(
+    image: ShapedArray, other: ShapedArray, shape: tuple[int, ...], dtype: str
+) -> ShapedArray:
     weak = image.weak_type and other.weak_type
     return image.update(shape=shape, dtype=jnp.dtype(dtype), weak_type=weak)
 
 
-def _image_gradient(cotangent, image, kernel, options):
+def _image_gradient(cotangent: Array, image: Transposed, kernel: Array, options: Options) -> Array:
     """Spread each output over its window: a full correlation with the flipped kernel."""
     sizes = image.aval.shape[2:-2], kernel.shape[1:-3]
     by_image, by_kernel, by_output = options.dtypes
@@ -108,26 +113,52 @@ def _image_gradient(cotangent, image, kernel, options):
     )
 
 
-def _correlate_by_image(cotangent, image, kernel, *, options):
+def _correlate_by_image(
+    cotangent: Array, image: Transposed, kernel: Array, *, options: Options
+) -> Array:
     return _image_gradient(cotangent, image, kernel, options)
 
 
-def _correlate_by_kernel(cotangent, image, kernel, *, options):
+def _correlate_by_kernel(
+    cotangent: Array, image: Array, kernel: Transposed, *, options: Options
+) -> Array:
     size = kernel.aval.shape[1:-3]
     return kernel_gradient(image, cotangent, kernel_size=size, options=options)
 
 
-def _gradient_by_image(kernel, image, cotangent, *, kernel_size, options):
+def _gradient_by_image(
+    kernel: Array,
+    image: Transposed,
+    cotangent: Array,
+    *,
+    kernel_size: tuple[int, ...],
+    options: Options,
+) -> Array:
     del kernel_size
     return _image_gradient(cotangent, image, kernel, options)
 
 
-def _gradient_by_cotangent(kernel, image, cotangent, *, kernel_size, options):
+def _gradient_by_cotangent(
+    kernel: Array,
+    image: Array,
+    cotangent: Transposed,
+    *,
+    kernel_size: tuple[int, ...],
+    options: Options,
+) -> Array:
     del kernel_size, cotangent
     return correlate(image, kernel, options=options)
 
 
-def _batch(arrays, axes, *, compute, image_axes, other_axes, **options):
+def _batch(
+    arrays: Sequence[Array],
+    axes: Sequence[Axis],
+    *,
+    compute: Compute,
+    image_axes: tuple[int, int],
+    other_axes: tuple[int, int],
+    **options: Any,
+) -> tuple[Array, int]:
     """Merge a batch into an axis of the one that has it; if both do, into that of problems.
 
     Args:
@@ -154,14 +185,16 @@ def _batch(arrays, axes, *, compute, image_axes, other_axes, **options):
     return fold(image, image_axis, 0, compute=lambda x: compute(x, other, **options), out_axis=0)
 
 
-def _lower_on_cpu(ctx, *arrays, compute, **options):
+def _lower_on_cpu(
+    ctx: mlir.LoweringRuleContext, *arrays: Any, compute: Compute, **options: Any
+) -> Any:
     """Lower for a CPU, which is told whether the program is one device's from the start."""
     alone = getattr(ctx.module_context.axis_context, "num_devices", 0) == 1
     compute = functools.partial(_problems, compute=compute, alone=alone, **options)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, *arrays)
 
 
-def _problems(image, other, *, compute, **options):
+def _problems(image: Array, other: Array, *, compute: Compute, **options: Any) -> Array:
     """Compute one problem as it is, several as a batch."""
     compute = functools.partial(compute, **options)
     if image.shape[0] == 1:
@@ -169,13 +202,19 @@ def _problems(image, other, *, compute, **options):
     return jax.vmap(compute)(image, other)
 
 
-def _evaluate(*arrays, program, **options):
+def _evaluate(*arrays: Array, program: Compute, **options: Any) -> Array:
     """Compute outside jit: as a program of its own, under `jax.disable_jit` too."""
     with jax.disable_jit(False):
         return program(*arrays, **options)
 
 
-def _define(name, abstract, transposes, batch, lowerings):
+def _define(
+    name: str,
+    abstract: Callable[..., ShapedArray],
+    transposes: tuple[Compute, Compute],
+    batch: Callable[..., tuple[Array, int]],
+    lowerings: tuple[Compute, Compute],
+) -> Primitive:
     """Make a primitive: bilinear, batched, computed by one function on CPUs and one elsewhere."""
     primitive = Primitive(name)
     program = jax.jit(primitive.bind, static_argnames=("kernel_size", "options"))

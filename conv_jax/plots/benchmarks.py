@@ -135,9 +135,9 @@ def step_times(
             colour = "C0" if name.startswith("ours") else "C1" if "torch" in name else "0.7"
             hatch = "//" if name.endswith("in scan") else None
             axes.barh(place, value, color=colour, hatch=hatch, edgecolor="white")
-            axes.text(value, place, f" {_three_digits(value)}", va="center", fontsize=8)
+            axes.text(value, place, f" {three_digits(value)}", va="center", fontsize=8)
         axes.axvline(floor, color="black", linestyle="--", linewidth=1)
-        axes.text(floor, -0.75, f" floor {_three_digits(floor)}", fontsize=8, va="center")
+        axes.text(floor, -0.75, f" floor {three_digits(floor)}", fontsize=8, va="center")
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set(xscale="log", title=network, xlabel="ms (log)")
         axes.set_xlim(0.6 * min(floor, *values), 2.2 * max(values))
@@ -204,5 +204,7 @@ def _line_styles(names: Sequence[str], bounds: Sequence[str]) -> dict[str, dict[
     return own | others | dashes
 
 
-def _three_digits(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+def three_digits(value: float) -> str:
+    """Write a number in three significant digits, as in "0.0123" and "12,300"."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:g}" if rounded < 1000 else f"{rounded:,.0f}"

@@ -15,6 +15,12 @@ SMOKE = "configs/lenet5_smoke.toml"
 KERNEL = "configs/learn_kernel.toml"
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Save no figures, which takes longer than to learn a kernel."""
+    monkeypatch.setattr(Record, "save_figure", lambda *_: None)
+
+
 def result_of(folder):
     return json.loads((folder / "result.json").read_text())
 
@@ -33,6 +39,7 @@ def test_run_ends_with_accuracy_and_folder(smoke_run):
     *_, accuracy, last = done.stdout.splitlines()
     assert accuracy.startswith("test accuracy ")
     assert last == f"run folder: {folder}"
+    assert result_of(folder)["accuracy_mean"] > 0.5  # chance is 0.1
 
 
 def test_run_prints_one_plain_line_an_interval(smoke_run):
@@ -45,12 +52,14 @@ def test_run_prints_one_plain_line_an_interval(smoke_run):
 
 def test_run_folder_is_whole(smoke_run):
     folder, _ = smoke_run
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    files = {str(path) for path in paths if path.parts[0] != "checkpoints"}
     pictures = ("confusion", "curves", "feature_maps", "kernels", "mistakes")
     assert files == {
-        *("config.toml", "environment.json", "metrics.jsonl", "result.json"),
+        *("config.toml", "environment.json", "lock", "metrics.jsonl", "result.json"),
         *(f"figures/{name}.png" for name in pictures),
     }
+    assert [path.name for path in sorted(folder.glob("checkpoints/0-0/*"))] == ["16", "8"]
 
 
 def test_recorded_config_loads_back_equal(smoke_run):
@@ -80,7 +89,8 @@ def test_learn_kernel_runs_from_the_command_line(tmp_path, capsys):
 
 def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
     folder = tmp_path / "run"
-    overrides = ["optimizer={name='sgd', learning_rate=1e4}", "train.log_every=1"]
+    overrides = ["optimizer={name='sgd', learning_rate=1e12}", "train.log_every=1"]
+    overrides += ["model.channels=[2, 3]", "model.hidden=[4]"]  # compiles sooner
     assert main(["run", SMOKE, *overrides, "--out", str(folder)]) == 1
     error = capsys.readouterr().err.splitlines()
     assert "last good loss" in error[0]
@@ -92,7 +102,7 @@ def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
 
 
 DIVERGENT = {
-    "last_update": [SMOKE, "data.batch_size=512", "train.epochs=1", "optimizer.learning_rate=1e38"],
+    "last_update": [KERNEL, "train.epochs=1", "optimizer.learning_rate=1e38"],
     "kernel": [KERNEL, "optimizer.learning_rate=1e38"],
     "within_an_epoch": [
         "configs/learn_kernel_natural.toml",
@@ -105,8 +115,7 @@ DIVERGENT = {
 def test_any_divergence_is_status_1_and_leaves_json(tmp_path, capsys, arguments):
     folder = tmp_path / "run"
     config, *overrides = arguments
-    options = ["optimizer.name=sgd"] if config == SMOKE else []
-    assert main(["run", config, *overrides, *options, "--out", str(folder)]) == 1
+    assert main(["run", config, *overrides, "--out", str(folder)]) == 1
     assert "likely cause" in capsys.readouterr().err
     assert result_of(folder)["error"].startswith("DivergedError: loss ")
 
@@ -124,13 +133,13 @@ def test_results_are_kept_when_drawing_fails(tmp_path, capsys, monkeypatch):
     assert result_of(folder)["steps"] == 1
 
 
-def test_overrides_may_follow_the_options(tmp_path, capsys):
+def test_overrides_may_follow_the_options(tmp_path, capsys, undrawn):
     folder = str(tmp_path / "run")
     assert main(["run", KERNEL, "--out", folder, "train.epochs=5"]) == 0
     assert "Epoch 5" in capsys.readouterr().out
 
 
-def test_a_folder_with_brackets_is_printed_as_it_is(tmp_path, capsys):
+def test_a_folder_with_brackets_is_printed_as_it_is(tmp_path, capsys, undrawn):
     folder = tmp_path / "[bold]x[/y]"
     assert main(["run", KERNEL, "train.epochs=1", "--out", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"run folder: {folder}"
@@ -169,12 +178,6 @@ def test_an_interrupted_run_says_so(tmp_path, capsys, monkeypatch):
     assert result_of(tmp_path / "run")["status"] == "interrupted"
 
 
-def test_a_run_that_did_not_learn_is_warned_of(tmp_path, capsys):
-    overrides = ["optimizer.learning_rate=1e4", "train.log_every=1"]  # Adam: large, yet finite
-    assert main(["run", SMOKE, *overrides, "--out", str(tmp_path / "run")]) == 0
-    assert "warning: seed 0 did not learn: its training loss rose from" in capsys.readouterr().out
-
-
 def test_an_unknown_option_is_a_mistake():
     with pytest.raises(SystemExit) as caught:
         main(["run", KERNEL, "--fast"])
@@ -211,7 +214,7 @@ def test_a_callers_mistake_is_status_2_and_leaves_nothing(tmp_path, capsys, argu
     assert not folder.exists()
 
 
-def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path, capsys):
+def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path, capsys, undrawn):
     folder = tmp_path / "run"
     main(["run", KERNEL, "train.epochs=1", "--out", str(folder)])
     before = (folder / "result.json").read_bytes()
@@ -253,11 +256,11 @@ def test_help_gives_examples(capsys):
     assert "python -m experiments run configs/" in capsys.readouterr().out
 
 
-def test_config_mistakes_do_not_wait_for_jax():
+def test_config_mistakes_do_not_wait_for_jax_or_matplotlib():
     code = (
         "import sys; from experiments.__main__ import main; "
-        "status = main(['run', 'configs/none.toml']); assert 'jax' not in sys.modules; "
-        "sys.exit(status)"
+        "status = main(['run', 'configs/none.toml']); "
+        "assert not {'jax', 'matplotlib'} & set(sys.modules); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ})
     assert done.returncode == 2

@@ -10,27 +10,25 @@ from experiments import compilation_cache
 RUN = [sys.executable, "-m", "experiments", "run", "configs/learn_kernel.toml", "train.epochs=1"]
 
 
-def start(folder, **environment):
-    """Run a config in a process of its own, whose cache folder is `folder`."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-    given = {**inherited, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(folder), **environment}
-    runs = folder / f"run{len(list(folder.iterdir()))}"
-    command = [*RUN, "--out", str(runs)]
-    return subprocess.run(command, env=given, capture_output=True, text=True, check=True)
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="XDG_CACHE_HOME is Linux's")
 def test_a_run_keeps_programs_where_nobody_else_can_write(tmp_path):
-    start(tmp_path, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
+    given = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    given |= {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    given["XDG_CACHE_HOME"] = str(tmp_path)
+    command = [*RUN, "--out", str(tmp_path / "run")]
+
+    subprocess.run(command, env=given, capture_output=True, text=True, check=True)
 
     [folder] = (tmp_path / "conv_jax").glob("compiled-*")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="XDG_CACHE_HOME is Linux's")
-def test_the_variable_names_another_folder(tmp_path):
-    start(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
+def test_the_variable_names_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(compilation_cache.VARIABLE, str(tmp_path / "mine"))
 
+    assert compilation_cache.use_compilation_cache() is None
     assert not (tmp_path / "conv_jax").exists()
 
 

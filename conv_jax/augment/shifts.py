@@ -1,4 +1,4 @@
-"""Random changes of a batch of images, on the device."""
+"""Shifts by whole pixels, which need no interpolation."""
 
 import jax
 from jax import lax

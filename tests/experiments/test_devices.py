@@ -1,0 +1,47 @@
+import jax
+import pytest
+
+from experiments import devices
+
+
+@pytest.mark.parametrize(
+    ("num_networks", "num_devices", "most", "sizes"),
+    [
+        (1, 1, 1, [1]),
+        (32, 1, 32, [32]),
+        (32, 1, 12, [11, 11, 10]),
+        (32, 8, 4, [32]),
+        (35, 8, 2, [16, 16, 2, 1]),
+        (3, 8, 1, [1, 1, 1]),
+        (3, 8, 3, [3]),
+    ],
+)
+def test_groups(num_networks, num_devices, most, sizes):
+    assert devices.group_sizes(num_networks, num_devices=num_devices, most=most) == sizes
+
+
+@pytest.mark.parametrize("num_networks", range(1, 40))
+@pytest.mark.parametrize("num_devices", [1, 3, 8])
+@pytest.mark.parametrize("most", [1, 5])
+def test_groups_hold_every_network_and_fit(num_networks, num_devices, most):
+    sizes = devices.group_sizes(num_networks, num_devices=num_devices, most=most)
+    assert sum(sizes) == num_networks
+    for size in sizes:
+        held_by_each = size // num_devices if size % num_devices == 0 else size
+        assert 1 <= held_by_each <= most
+
+
+def test_one_device_needs_no_mesh():
+    assert devices.mesh_for(jax.devices()[:1], num_networks=4, batch_size=3) is None
+
+
+def test_more_devices_than_there_are_is_refused():
+    present = len(jax.devices())
+    message = f"devices: expected at most the {present} there are, got {present + 1}"
+    with pytest.raises(ValueError, match=message):
+        devices.asked(present + 1)
+
+
+def test_free_memory_is_a_part_of_the_machine():
+    free = devices.free_bytes(jax.devices()[0])
+    assert 2**26 < free < 2**45
