@@ -3,9 +3,6 @@
 import os
 import signal
 
-# A script's background ignores Ctrl-C, and its children inherit that: the tests send it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Before JAX starts: the bounds below are derived for a CPU, and a shared GPU is left alone.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
@@ -13,6 +10,9 @@ os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 import jax
 import jaxtyping
 import pytest
+
+# A script's background ignores Ctrl-C, and its children inherit that: the tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
