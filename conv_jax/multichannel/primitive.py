@@ -189,9 +189,16 @@ def _lower_on_cpu(
     ctx: mlir.LoweringRuleContext, *arrays: Any, compute: Compute, **options: Any
 ) -> Any:
     """Lower for a CPU, which is told whether the program is one device's from the start."""
-    alone = getattr(ctx.module_context.axis_context, "num_devices", 0) == 1
+    alone = _is_of_one_device(ctx.module_context.axis_context)
     compute = functools.partial(_problems, compute=compute, alone=alone, **options)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, *arrays)
+
+
+def _is_of_one_device(context: Any) -> bool:
+    """Tell whether XLA is to divide nothing: for one device, or where `shard_map` has done it."""
+    if hasattr(context, "manual_axes"):
+        return context.manual_axes == frozenset(context.mesh.axis_names)
+    return getattr(context, "num_devices", 0) == 1
 
 
 def _problems(image: Array, other: Array, *, compute: Compute, **options: Any) -> Array:
