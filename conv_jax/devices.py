@@ -1,5 +1,6 @@
-"""Arrays on the devices of several processes: put there, and fetched from there."""
+"""Several processes: arrays put on their devices and fetched from there, what they agree on."""
 
+import json
 from typing import Any
 
 import jax
@@ -50,3 +51,31 @@ def fetch(tree: Any) -> Any:
         return multihost_utils.process_allgather(leaf, tiled=True)
 
     return jax.device_get(jax.tree.map(whole, tree))
+
+
+def agree(value: Any) -> Any:
+    """Return what the first process gives, in all of them; all must call it.
+
+    Args:
+      value: what JSON can hold; ignored but in the first process.
+
+    Returns:
+      The value; where there are several processes, as JSON gives it back.
+    """
+    if jax.process_count() == 1:
+        return value
+    text = json.dumps(value).encode() if jax.process_index() == 0 else b""
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    sent = np.frombuffer(text.ljust(size), np.uint8)
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes())
+
+
+def largest(number: int) -> int:
+    """Return the largest of what the processes give; all must call it.
+
+    Args:
+      number: 32 bits.
+    """
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -305,10 +305,10 @@ def evaluate(
     losses = optax.softmax_cross_entropy_with_integer_labels(
         outputs, jnp.broadcast_to(data.labels, outputs.shape[:-1])
     )
-    outputs, labels = np.asarray(outputs), np.asarray(data.labels)
+    outputs, labels, losses = devices.fetch((outputs, data.labels, losses))
     correct = outputs.argmax(axis=-1) == labels[(None,) * (outputs.ndim - 2)]
     return {
-        "loss": np.asarray(losses, np.float64).mean(axis=-1),
+        "loss": losses.astype(np.float64).mean(axis=-1),
         "accuracy": correct.mean(axis=-1),
     }, outputs
 

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments import config as configs
+from experiments import processes
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -36,6 +37,7 @@ Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
+    arguments, is_child = sys.argv[1:] if arguments is None else arguments, processes.adopt()
     parser = _parser()
     options, extra = parser.parse_known_args(arguments)
     trains = options.command in (run, sweep)
@@ -43,8 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     if trains:
         _sort_words(parser, options, [*options.words, *extra])  # extra: those after an option
+    options.arguments, options.is_child = arguments, is_child
     try:
-        return options.command(options)
+        status = options.command(options)
+        if is_child and status in (FAILED, MISTAKE):
+            processes.leave(status)
+        return status
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -88,25 +94,37 @@ def _execute(
 ) -> int:
     """Run an experiment in its folder, and return the exit status."""
     from conv_jax.divergence import DivergedError
+
+    distributed = getattr(config, "distributed", None)
+    if distributed and not options.is_child:
+        return processes.supervise(options.arguments, how_to_go_on=_how_to_go_on(options))
+    import jax
+
+    from conv_jax.devices import agree
     from experiments.compilation_cache import use_compilation_cache
     from experiments.determinism import use_deterministic_kernels
     from experiments.interrupts import Interrupted
-    from experiments.record import FolderError, Record, default_folder
+    from experiments.record import FolderError, default_folder, open_record
     from experiments.run_folder import FinishedError, holds_run
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    folder = options.resume or options.out or default_folder(options.config)
     resumable = configs.saves_checkpoints(config)
+    options.folder = options.resume or options.out or default_folder(options.config)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
         if getattr(config, "deterministic", False):
             use_deterministic_kernels()
+        if distributed:
+            processes.join(distributed)
+            options.folder = Path(agree(str(options.folder)))
+            console.quiet = jax.process_index() > 0
         if options.resume and not resumable:
             raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
         task = prepare()
-        resume = options.resume is not None or (resumable and holds_run(folder))
-        record = Record(folder, configs.dump(config), resume=resume)
+        resume = options.resume is not None or (resumable and holds_run(options.folder))
+        resume = bool(agree(resume))
+        record = open_record(options.folder, configs.dump(config), resume=resume)
     except FinishedError as finished:
         console.print(finished)
         return 0
@@ -119,16 +137,24 @@ def _execute(
     try:
         with record.running():
             run(task, record, console)
-    except (DivergedError, FolderError, OSError, RuntimeError, MemoryError) as error:
+    except Exception as error:
+        if processes.is_loss(error):
+            lost = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
+            print(f"{lost}; {_how_to_go_on(options)}", file=sys.stderr)
+            return FAILED
+        if not isinstance(
+            error, DivergedError | FolderError | OSError | RuntimeError | MemoryError
+        ):
+            raise
         print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
         print(f"what was recorded: {record.folder}", file=sys.stderr)
         if resumable and not isinstance(error, DivergedError):
-            print(f"once that is mended, {_how_to_go_on(options, folder)}", file=sys.stderr)
+            print(f"once that is mended, {_how_to_go_on(options)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt as error:
         print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
         if resumable:
-            print(_how_to_go_on(options, folder), file=sys.stderr)
+            print(_how_to_go_on(options), file=sys.stderr)
         return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
     console.print(f"run folder: {record.folder}")
     return 0
@@ -181,10 +207,11 @@ def _sort_words(
     options.config, options.overrides = Path(words[0]), words[1:]
 
 
-def _how_to_go_on(options: argparse.Namespace, folder: Path) -> str:
+def _how_to_go_on(options: argparse.Namespace) -> str:
     word = "sweep" if options.command is sweep else "run"
-    command = ["python", "-m", "experiments", word, "--resume", str(folder)]
-    return f"go on with: {shlex.join(command)}"
+    folder = options.folder or options.resume or options.out
+    command = shlex.join(["python", "-m", "experiments", word, "--resume"])
+    return f"go on with: {command} {shlex.quote(str(folder)) if folder else 'DIR'}"
 
 
 def _source(options: argparse.Namespace, message: str) -> str:
@@ -234,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
         runner.add_argument(
             "--resume", type=_folder, metavar="DIR", help="go on with the run in a folder"
         )
-        runner.set_defaults(command=command)
+        runner.set_defaults(command=command, folder=None)
 
     lister = commands.add_parser("list", help="list the configs")
     lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"))

@@ -53,8 +53,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def dump(config: Config) -> dict[str, Any]:
-    """Return a config as a table for TOML, which has no null; it loads back equal."""
-    return config.model_dump(mode="json", exclude_none=True)
+    """Return a config as a table for TOML, which has no null; it loads back equal.
+
+    But for the table `distributed`: that is each process's own, and another time another.
+    """
+    table = config.model_dump(mode="json", exclude_none=True, exclude={"distributed"})
+    return {"experiment": config.experiment, **table}
 
 
 def saves_checkpoints(config: Config) -> bool:

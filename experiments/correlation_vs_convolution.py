@@ -14,18 +14,14 @@ import numpy as np
 from rich.console import Console
 
 from conv_jax import plots
-from conv_jax.divergence import DivergedError
-from experiments import lenet5, lenet5_training
-from experiments.lenet5_training import Network, Outcome
+from experiments import lenet5
+from experiments.lenet5_training import Network, Outcome, refuse_diverged, train_all
 from experiments.record import Record
-from experiments.resumable import Part
 from experiments.statistics import noticeable, percent, summarize
 from experiments.tables import CorrelationVsConvolutionConfig, LeNet5Config
-from experiments.tables.networks import LeNet5Model
+from experiments.tables.networks import LeNet5Model, lenet5_config
 
 CORRELATION, MIRRORED, CONVOLUTION = "correlation", "convolution, flipped start", "convolution"
-
-_SHARED = ("seed", "seeds", "data", "optimizer", "augment", "train")
 
 
 class Task(NamedTuple):
@@ -64,18 +60,18 @@ def run(task: Task, record: Record, console: Console) -> None:
 
     Raises:
       DivergedError: if a network diverged.
+      Interrupted: if a signal came while it trained, all of it saved.
     """
     config = task.config
     seeds = range(config.seed, config.seed + config.seeds)
     outcomes: dict[str, list[Outcome]] = {}
     for name, lenet5_task in task.lenet5.items():
         networks = [Network(seed, shared={"by": name}) for seed in seeds]
-        outcomes[name] = lenet5_training.train(
-            lenet5_task, networks, part=Part(record), console=console
+        checkpoints = f"{name.replace(', ', '_').replace(' ', '_')}-"
+        outcomes[name] = train_all(
+            lenet5_task, networks, record=record, console=console, name=checkpoints
         )
-        lost = [f"{o.network}: {o.diverged}" for o in outcomes[name] if o.diverged]
-        if lost:
-            raise DivergedError("; ".join(lost))
+        refuse_diverged(outcomes[name], record)
     results = _numbers(task, outcomes)
     record.report(results)
     console.print(_in_words(results, evaluated_on=task.lenet5[CORRELATION].evaluated_on))
@@ -96,8 +92,7 @@ def flip_kernels(params: Any) -> Any:
 
 def _config(config: CorrelationVsConvolutionConfig, operator: str) -> LeNet5Config:
     model = LeNet5Model.model_validate({**config.model.model_dump(), "operator": operator})
-    shared = {name: getattr(config, name) for name in _SHARED}
-    return LeNet5Config(experiment="lenet5", model=model, **shared)
+    return lenet5_config(config, model=model)
 
 
 def _numbers(task: Task, outcomes: dict[str, list[Outcome]]) -> dict[str, Any]:

@@ -15,13 +15,24 @@ _PART = 0.8  # of what is free; evaluation and what XLA keeps besides take the r
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def asked(devices: Literal["all"] | int) -> list[Device]:
-    """Return the devices that a config asks for, of all machines together.
+def asked(devices: Literal["all"] | int, *, batch_size: int) -> list[Device]:
+    """Return the devices that a config asks for, of all processes together.
+
+    Args:
+      devices: all, or how many.
+      batch_size: which the devices of several processes must be able to share.
 
     Raises:
-      ValueError: if there are fewer.
+      ValueError: if there are fewer, or if several processes cannot share them.
     """
-    present = jax.devices()
+    present, num_processes = jax.devices(), jax.process_count()
+    if num_processes > 1 and devices != "all":
+        raise ValueError(f'devices: expected "all" with {num_processes} processes, got {devices}')
+    if num_processes > 1 and batch_size % len(present):
+        raise ValueError(
+            f"data.batch_size: expected a multiple of the {len(present)} devices of "
+            f"{num_processes} processes, got {batch_size}"
+        )
     if devices == "all":
         return present
     if devices > len(present):

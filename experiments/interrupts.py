@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+from conv_jax import devices
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,20 +26,21 @@ class Interrupt:
     def __init__(self) -> None:
         """Begin without one."""
         self.signum: int | None = None
+        self._agreed = 0
 
-    @property
     def asked(self) -> bool:
-        """Whether a signal has come."""
-        return self.signum is not None
+        """Tell whether a signal has come, to any process of the run; all of them must ask."""
+        self._agreed = devices.largest(self.signum or 0)
+        return self._agreed > 0
 
     def leave(self) -> None:
-        """Leave, if a signal has asked for it.
+        """Leave, if the last answer of `asked` was yes.
 
         Raises:
           Interrupted: with the number of the signal.
         """
-        if self.signum is not None:
-            raise Interrupted(self.signum)
+        if self._agreed:
+            raise Interrupted(self._agreed)
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal."""
@@ -45,7 +49,9 @@ class Interrupt:
             raise KeyboardInterrupt
         if self.signum is None:
             with contextlib.suppress(OSError):  # no print: that may be what was interrupted
-                os.write(2, b"\nstopping after this interval; Ctrl-C leaves at once\n")
+                os.write(
+                    sys.stderr.fileno(), b"\nstopping after this interval; Ctrl-C leaves at once\n"
+                )
         self.signum = self.signum or signum
 
 
@@ -60,7 +66,7 @@ def deferred() -> Iterator[Interrupt]:
       The flag, for the loop to ask after every interval.
 
     Raises:
-      Interrupted: at the end, if the flag was set and the loop did not ask again.
+      Interrupted: at the end, if the flag was set and the loop did not leave.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -76,4 +82,5 @@ def deferred() -> Iterator[Interrupt]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    interrupt.leave()
+    if interrupt.asked():
+        interrupt.leave()

@@ -12,7 +12,7 @@ from conv_jax import augment, losses, models, optimizers, training
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, TrainState, TrainStep
 from experiments import devices, images, lenet5_figures
-from experiments.lenet5_training import Network, Outcome, Task, train, train_all
+from experiments.lenet5_training import Network, Outcome, Task, refuse_diverged, train, train_all
 from experiments.record import Record
 from experiments.resumable import Log, Part
 from experiments.statistics import percent, summarize
@@ -53,7 +53,7 @@ def prepare(config: LeNet5Config) -> Task:
         optimizer=_optimizer(config, {}, num_steps=num_steps),
         train_step=_train_step(config, apply, num_steps=num_steps),
         num_steps=num_steps,
-        devices=devices.asked(config.devices),
+        devices=devices.asked(config.devices, batch_size=config.data.batch_size),
     )
 
 
@@ -77,10 +77,7 @@ def run(task: Task, record: Record, console: Console) -> None:
         record.report(results)
         console.print(_in_words(task, results))
         lenet5_figures.draw(task, sound, record)
-    lost = [f"{outcome.network}: {outcome.diverged}" for outcome in outcomes if outcome.diverged]
-    if lost:
-        record.report({"diverged": lost})
-        raise DivergedError(outcomes[0].diverged if len(outcomes) == 1 else "; ".join(lost))
+    refuse_diverged(outcomes, record)
 
 
 def train_seed(task: Task, seed: int, *, record: Log, console: Console) -> Outcome:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from rich.console import Console
 
-from conv_jax import models, plots, training
+from conv_jax import devices, models, plots, training
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, Interval, TrainState, TrainStep
 from experiments import interrupts
@@ -124,6 +125,18 @@ def train_all(
     return outcomes
 
 
+def refuse_diverged(outcomes: Sequence[Outcome], record: Record) -> None:
+    """Raise an error that names the networks that diverged, if any did, and report them.
+
+    Raises:
+      DivergedError: with all of them.
+    """
+    lost = [f"{outcome.network}: {outcome.diverged}" for outcome in outcomes if outcome.diverged]
+    if lost:
+        record.report({"diverged": lost})
+        raise DivergedError(outcomes[0].diverged if len(outcomes) == 1 else "; ".join(lost))
+
+
 def _divide(
     task: Task, networks: Sequence[Network], record: Record, console: Console, *, name: str
 ) -> list[int]:
@@ -133,17 +146,18 @@ def _divide(
     for row in record.rows():
         if row["kind"] == "programs" and row["name"] == name:
             return row["sizes"]
-    devices = task.devices
-    most, free = -(-len(networks) // len(devices)), free_bytes(devices[0])
+    num_devices, free = len(task.devices), free_bytes(jax.local_devices()[0])
+    most = -(-len(networks) // num_devices)
     most = min(most, task.config.at_once or most)
     needed = _bytes(task, networks[:most])
     while most > 1 and needed > free:
         most = -(-most // 2)
         needed = _bytes(task, networks[:most])
-    sizes = group_sizes(len(networks), num_devices=len(devices), most=most)
+    sizes = group_sizes(len(networks), num_devices=num_devices, most=most)
+    sizes = devices.agree(sizes)  # for the memory of processes differs
     console.print(
         f"{len(networks)} networks in {_counted(len(sizes), 'program')} on "
-        f"{_counted(len(devices), 'device')}, {needed / 2**30:.2f} GiB each of the "
+        f"{_counted(num_devices, 'device')}, {needed / 2**30:.2f} GiB each of the "
         f"{free / 2**30:.1f} that it may take"
     )
     record.log({"kind": "programs", "name": name, "sizes": sizes, "bytes": needed})
@@ -192,6 +206,11 @@ def train(
     if len(networks) > 1:
         label = f"{len(networks)} networks, {label} to {networks[-1]}"
     state, compile_seconds, config = initial_state(task, networks), None, task.config
+    batch_size = config.data.batch_size
+    mesh = mesh_for(task.devices, num_networks=len(networks), batch_size=batch_size)
+    if mesh is not None:
+        state = training.place(state, mesh)
+        task = task._replace(test=devices.put(task.test, NamedSharding(mesh, PartitionSpec())))
     if restored := part.restore(state):
         state = restored.state
         console.print(restored.damage or f"{label}: going on from step {restored.step}")
@@ -202,10 +221,10 @@ def train(
         state,
         task.train,
         train_step=task.train_step,
-        batch_size=config.data.batch_size,
+        batch_size=batch_size,
         num_epochs=config.train.epochs,
         interval=config.train.log_every,
-        mesh=mesh_for(task.devices, num_networks=len(networks), batch_size=config.data.batch_size),
+        mesh=mesh,
     )
     start = time.perf_counter()
     with progress(console, label=label, num_steps=task.num_steps) as report:
@@ -225,7 +244,7 @@ def train(
                 part.after(interval, state, num_epochs=config.train.epochs)
         except DivergedError as error:
             diverged = {index: diverged.get(index, str(error)) for index in range(len(networks))}
-    params = jax.device_get(params)
+    params = devices.fetch(params)
     outcomes = []
     for index, network in enumerate(networks):
         own = jax.tree.map(lambda leaf, i=index: leaf[i], params) if len(networks) > 1 else params

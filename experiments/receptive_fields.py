@@ -18,12 +18,11 @@ from conv_jax.receptive_field import (
     from_model,
     table,
 )
-from experiments import lenet5
+from experiments import lenet5, lenet5_training
+from experiments.lenet5_training import Network, refuse_diverged, train_all
 from experiments.record import Record
-from experiments.tables.networks import LeNet5Config
+from experiments.tables.networks import lenet5_config
 from experiments.tables.receptive_fields import ReceptiveFieldsConfig
-
-_SHARED = ("seed", "seeds", "data", "model", "optimizer", "augment", "train")
 
 
 class Task(NamedTuple):
@@ -51,8 +50,7 @@ def prepare(config: ReceptiveFieldsConfig) -> Task:
       ValueError: for data or sizes that do not fit.
       OSError: for data that cannot be found or fetched.
     """
-    shared = {name: getattr(config, name) for name in _SHARED}
-    task = lenet5.prepare(LeNet5Config(experiment="lenet5", **shared))
+    task = lenet5.prepare(lenet5_config(config, model=config.model))
     given = len(task.test.images)
     if config.num_images > given:
         raise ValueError(f"num_images: expected at most {given}, got {config.num_images}")
@@ -77,13 +75,23 @@ def prepare(config: ReceptiveFieldsConfig) -> Task:
 
 
 def run(task: Task, record: Record, console: Console) -> None:
-    """Measure, train and measure again with every seed; print and report a table, draw."""
+    """Train every seed, measure it before and after; print and report a table, draw.
+
+    Raises:
+      DivergedError: if a network diverged.
+      Interrupted: if a signal came while it trained, all of it saved.
+    """
     config = task.config
     console.print(table(list(task.fields.values())))
+    networks = [Network(seed) for seed in range(config.seed, config.seed + config.seeds)]
+    trained = train_all(task.lenet5, networks, record=record, console=console)
+    refuse_diverged(trained, record)
     outcomes = []
-    for seed in range(config.seed, config.seed + config.seeds):
-        outcomes.append(_measure_seed(task, seed, record, console))
-        console.print(f"seed {seed}: measured {len(task.layers)} layers before and after training")
+    for network in trained:
+        outcomes.append(_measure(task, network))
+        console.print(
+            f"{network.network}: measured {len(task.layers)} layers before and after training"
+        )
     rows = [_row(task, name, outcomes) for name in task.fields]
     record.report(
         {
@@ -102,10 +110,10 @@ def _feature_map(apply: models.Apply, name: str, params: Any, images: jax.Array)
     return apply(params, images)[name]
 
 
-def _measure_seed(task: Task, seed: int, record: Record, console: Console) -> Outcome:
+def _measure(task: Task, trained: lenet5_training.Outcome) -> Outcome:
+    seed = trained.network.seed
     initial_key, _ = jax.random.split(jax.random.key(seed))
     initial = jax.jit(task.lenet5.model.init)(initial_key)  # those that training starts from
-    trained = lenet5.train_seed(task.lenet5, seed, record=record, console=console)
     before, after = (_measured(task, params, seed) for params in (initial, trained.params))
     return Outcome(trained.evaluations[-1]["accuracy"], before, after)
 

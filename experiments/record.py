@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from conv_jax import devices
 from conv_jax.manifest import sync
 from experiments import run_folder
+from experiments.run_folder import FinishedError, Row
 from experiments.run_folder import FolderError as FolderError
-from experiments.run_folder import Row
 
 
 class Record:
@@ -59,8 +61,11 @@ class Record:
             file.write(run_folder.line_of(row))
 
     def rows(self) -> list[Row]:
-        """Return what was logged, by earlier sessions of a resumed run too."""
-        return run_folder.read_rows(self.folder)
+        """Return what was logged, by earlier sessions of a resumed run too.
+
+        Of several processes all must ask.
+        """
+        return devices.agree(run_folder.read_rows(self.folder))
 
     def sync(self) -> None:
         """Wait until all that was logged is on the disk."""
@@ -74,6 +79,10 @@ class Record:
     def report(self, results: Mapping[str, Any]) -> None:
         """Add to what result.json is to say, whatever becomes of the run."""
         self.results.update(results)
+
+    def save_text(self, name: str, text: str) -> None:
+        """Write a file of the run's folder."""
+        (self.folder / name).write_text(text, encoding="utf-8")
 
     def save_figure(
         self, name: str, figure: Figure, *, palette: UInt8[np.ndarray, "256 3"] | None = None
@@ -107,6 +116,66 @@ class Record:
     def _finish(self, status: str, **more: str) -> None:
         result = {"status": status, **more, **self.results}
         run_folder.write_json(self.folder / run_folder.RESULT, result)
+
+
+class Follower(Record):
+    """What the other processes of a run have of its record: they write nothing."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        """Name the folder, which all processes share, and the config."""
+        self.folder, self.config, self.results = folder, dict(config), {}
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def rows(self) -> list[Row]:
+        """Return what was logged; all processes must ask."""
+        return devices.agree(None)
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+    def drop(self, unwanted: Callable[[Row], bool]) -> None:
+        """Do nothing."""
+
+    def save_text(self, name: str, text: str) -> None:
+        """Do nothing."""
+
+    def save_figure(
+        self, name: str, figure: Figure, *, palette: UInt8[np.ndarray, "256 3"] | None = None
+    ) -> None:
+        """Do nothing."""
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+def open_record(folder: Path, config: Mapping[str, Any], *, resume: bool = False) -> Record:
+    """Open the record of a run in its first process, and a `Follower` of it in the others.
+
+    Args:
+      folder: of the run.
+      config: what was asked.
+      resume: go on with the run in the folder.
+
+    Raises:
+      FolderError: in all processes, as `Record` does in the first.
+    """
+    if jax.process_count() == 1:
+        return Record(folder, config, resume=resume)
+    record, error = Follower(folder, config), None
+    if jax.process_index() == 0:
+        try:
+            record = Record(folder, config, resume=resume)
+        except FolderError as caught:
+            error = caught
+    refused = devices.agree(error and [isinstance(error, FinishedError), str(error)])
+    if refused is not None:
+        is_finished, message = refused
+        raise error or (FinishedError if is_finished else FolderError)(message)
+    return record
 
 
 def _in_palette(image: Image.Image, palette: UInt8[np.ndarray, "256 3"]) -> Image.Image:

@@ -50,7 +50,8 @@ class Part:
           Interrupted: if a signal has come.
         """
         del interval, state, num_epochs
-        self._interrupt.leave()
+        if self._interrupt.asked():
+            self._interrupt.leave()
 
 
 class ResumablePart(Part):
@@ -123,8 +124,9 @@ class ResumablePart(Part):
           Interrupted: if a signal has come; the state is saved.
           CheckpointError: if it cannot be saved.
         """
+        asked = self._interrupt.asked()
         in_turn = interval.epoch % self._options.every == 0 or interval.epoch == num_epochs
-        if (interval.ends_epoch and in_turn) or self._interrupt.asked:
+        if (interval.ends_epoch and in_turn) or asked:
             self._record.sync()
             about = {"rows": len(self.rows), "notes": self.notes, "config": self._record.config}
             self._checkpoints.save(interval.step, state, about=about)

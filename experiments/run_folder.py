@@ -104,8 +104,11 @@ def holds_run(folder: Path) -> bool:
 
 
 def differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """Name the keys in which two configs differ, with both values; "" where they are equal."""
-    there, here = _flat(held), _flat(asked)
+    """Name the keys in which two configs differ, with both values; "" where they are equal.
+
+    Which devices share a run is no difference: it may go on on others.
+    """
+    there, here = ({**_flat(config), "devices": None} for config in (held, asked))
     return "; ".join(
         f"{key} is {_shown(there.get(key))} there and {_shown(here.get(key))} here"
         for key in sorted({*there, *here})

@@ -139,7 +139,7 @@ def run(sweep: Sweep, record: Record, console: Console) -> None:
     lines = summaries(sweep, outcomes)
     record.report({"evaluated_on": evaluated_on, "settings": [_as_json(line) for line in lines]})
     text = markdown(sweep, lines, evaluated_on=evaluated_on)
-    (record.folder / "table.md").write_text(text, encoding="utf-8")
+    record.save_text("table.md", text)
     console.print(printed(sweep, lines, evaluated_on=evaluated_on))
     if evaluated_on == "test":
         console.print(

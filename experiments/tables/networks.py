@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from experiments.tables.checkpoints import Checkpointing
+from experiments.tables.distributed import Distributed
 from experiments.tables.optimizers import Optimizer
 from experiments.tables.section import Count, Deterministic, Fraction, Section, Seed, Width
 
@@ -106,10 +107,9 @@ class Training(Section):
     log_every: Count = Field(default=100, description="Steps between two lines of metrics.")
 
 
-class LeNet5Config(Section):
-    """Train LeNet5, or the small network, to tell images apart."""
+class TrainsNetworks(Section):
+    """What every experiment that trains networks on images is told."""
 
-    experiment: Literal["lenet5"]
     deterministic: Deterministic = False
     seed: Seed = Field(default=0, description="The first seed.")
     seeds: Count = Field(default=1, description="Number of seeds, trained together.")
@@ -120,12 +120,32 @@ class LeNet5Config(Section):
     devices: Literal["all"] | Count = Field(
         default="all", description="Devices that share the networks, or each batch."
     )
+    distributed: Distributed | None = Field(
+        default=None, description="Processes, of several machines too, that share the run."
+    )
     data: ImageData
-    model: NetworkModel = LeNet5Model()
     optimizer: Optimizer
     augment: Augmentation = Augmentation()
     train: Training
     checkpoint: Checkpointing = Checkpointing()
+
+
+class LeNet5Config(TrainsNetworks):
+    """Train LeNet5, or the small network, to tell images apart."""
+
+    experiment: Literal["lenet5"]
+    model: NetworkModel = LeNet5Model()
     sweep: dict[str, Any] | None = Field(
         default=None, description="Tables like the others, with lists of values: for `sweep`."
     )
+
+
+def lenet5_config(config: TrainsNetworks, *, model: LeNet5Model) -> LeNet5Config:
+    """Return a config of `lenet5` with the training of another experiment.
+
+    Args:
+      config: of that experiment.
+      model: the network.
+    """
+    shared = {name: getattr(config, name) for name in TrainsNetworks.model_fields}
+    return LeNet5Config(**{**shared, "experiment": "lenet5", "model": model})

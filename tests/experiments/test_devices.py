@@ -39,7 +39,24 @@ def test_more_devices_than_there_are_is_refused():
     present = len(jax.devices())
     message = f"devices: expected at most the {present} there are, got {present + 1}"
     with pytest.raises(ValueError, match=message):
-        devices.asked(present + 1)
+        devices.asked(present + 1, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "batch_size", "message"),
+    [
+        (1, 8, 'devices: expected "all" with 2 processes, got 1'),
+        ("all", 3, "data.batch_size: expected a multiple of the 2 devices of 2 processes, got 3"),
+    ],
+    ids=["some", "unlike_batches"],
+)
+def test_several_processes_share_all_devices_and_every_batch(
+    monkeypatch, asked, batch_size, message
+):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "devices", lambda: jax.local_devices()[:1] * 2)
+    with pytest.raises(ValueError, match=message):
+        devices.asked(asked, batch_size=batch_size)
 
 
 def test_free_memory_is_a_part_of_the_machine():

@@ -16,10 +16,10 @@ def handlers():
 def loop(*numbers, error=None):
     """Receive signals, tell how the flag stood before and after each, and ask in the end."""
     with interrupts.deferred() as interrupt:
-        seen = [interrupt.asked]
+        seen = [interrupt.asked()]
         for number in numbers:
             signal.raise_signal(number)
-            seen.append(interrupt.asked)
+            seen.append(interrupt.asked())
         if error:
             raise error
         interrupt.leave()
