@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments import config as configs
-from experiments import processes
+from experiments.running import processes
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -101,11 +101,11 @@ def _execute(
     import jax
 
     from conv_jax.devices import agree
-    from experiments.compilation_cache import use_compilation_cache
-    from experiments.determinism import use_deterministic_kernels
-    from experiments.interrupts import Interrupted
     from experiments.record import FolderError, default_folder, open_record
-    from experiments.run_folder import FinishedError, holds_run
+    from experiments.running.compilation_cache import use_compilation_cache
+    from experiments.running.determinism import use_deterministic_kernels
+    from experiments.running.interrupts import Interrupted
+    from experiments.running.run_folder import FinishedError, holds_run
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
@@ -224,7 +224,7 @@ def _source(options: argparse.Namespace, message: str) -> str:
 def _one_line(error: BaseException) -> str:
     """Return the first line of an error, with its kind if it is not ours."""
     from conv_jax.checkpoint import CheckpointError
-    from experiments.run_folder import FolderError
+    from experiments.running.run_folder import FolderError
 
     first = next(iter(str(error).splitlines()), "")
     return (

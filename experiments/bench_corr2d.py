@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from conv_jax.allocator import keep_freed_memory
-from experiments import bench_cells, bench_figures, bench_summary, bench_timing, peers
-from experiments.bench_cells import Case, Cell
-from experiments.bench_timing import Pace
-from experiments.contestants import Contestant, contestants, on_device
-from experiments.progress import progress
+from experiments.benchmarks import corr2d_summary, figures, peers, timing
+from experiments.benchmarks.cells import Case, Cell, check, make_inputs, normal, truth
+from experiments.benchmarks.contestants import Contestant, contestants, on_device
+from experiments.benchmarks.timing import Pace
 from experiments.record import Record
+from experiments.running.progress import progress
 from experiments.tables import BenchCorr2DConfig
 
 _TABLE_HEAD = """# 2-D correlation
@@ -93,9 +93,9 @@ def run(task: Task, record: Record, console: Console) -> None:
     """Measure every cell, report what they come to, write the tables, draw the figures."""
     peers.set_threads(task.threads)
     _introduce(task, console)
-    stolen = bench_timing.stolen_seconds()
+    stolen = timing.stolen_seconds()
     past = Past([], defaultdict(list), {})
-    limits = {"matmul_flops": bench_timing.matmul_rate(pace=task.pace), "copy": []}
+    limits = {"matmul_flops": timing.matmul_rate(pace=task.pace), "copy": []}
     record.report(
         {
             "experiment": task.config.experiment,
@@ -115,14 +115,14 @@ def run(task: Task, record: Record, console: Console) -> None:
                 record.log(row)
                 past.cells.append(row)
                 report(len(past.cells), _line(row))
-    summary = bench_summary.summarize(past.cells, copies=limits["copy"])
-    stolen = bench_timing.stolen_seconds() - stolen
+    summary = corr2d_summary.summarize(past.cells, copies=limits["copy"])
+    stolen = timing.stolen_seconds() - stolen
     record.report({"summary": summary, "stolen_seconds": stolen})
-    tables = _TABLE_HEAD + bench_summary.tables(past.cells)
+    tables = _TABLE_HEAD + corr2d_summary.tables(past.cells)
     (record.folder / "table.md").write_text(tables, encoding="utf-8")
-    for line in bench_summary.lines(summary):
+    for line in corr2d_summary.lines(summary):
         console.print(line)
-    bench_figures.draw(task.config, past.cells, limits, record)
+    figures.draw(task.config, past.cells, limits, record)
 
 
 def _measure_images(
@@ -131,17 +131,15 @@ def _measure_images(
     """Measure the bandwidth and the cells of one size and batch, which share their images."""
     config, padding = task.config, task.config.grid.padding
     shape = (batch, n, n)
-    images = bench_cells.normal(config.seed, shape)
+    images = normal(config.seed, shape)
     has_gradients = any(cell.quantity == "gradient" for cell in cells)
-    noise = bench_cells.normal(config.seed + 1, shape) if has_gradients else None
-    limits["copy"].append({"n": n, "batch": batch, **bench_timing.copy(images, pace=task.pace)})
+    noise = normal(config.seed + 1, shape) if has_gradients else None
+    limits["copy"].append({"n": n, "batch": batch, **timing.copy(images, pace=task.pace)})
     images_on_device = on_device(images)
     for _, same_shapes in itertools.groupby(cells, lambda c: (c.quantity, c.kernel)):
         programs: dict[Any, Any] = {}
         for cell in same_shapes:
-            inputs = bench_cells.make_inputs(
-                cell, images, noise, padding=padding, seed=config.seed + 2
-            )
+            inputs = make_inputs(cell, images, noise, padding=padding, seed=config.seed + 2)
             rest = on_device(inputs._replace(images=None))._replace(images=images_on_device)
             case = Case(cell, padding, task.threads, inputs, rest, programs)
             yield {**cell._asdict(), "times": _measure(task, case, past)}
@@ -153,9 +151,9 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
     Those that run the same compiled program are timed once, under the first one's name.
     """
     cell, limit = case.cell, task.config.clock.limit
-    right = bench_cells.truth(case) if cell.n <= task.config.grid.check_up_to else None
+    right = truth(case) if cell.n <= task.config.grid.check_up_to else None
     times: dict[str, dict[str, Any]] = {}
-    calls: dict[str, bench_timing.Call] = {}
+    calls: dict[str, timing.Call] = {}
     first_with: dict[int, str] = {}  # by program
     for name, contestant in task.contestants.items():
         if not contestant.takes_part(cell):
@@ -172,20 +170,20 @@ def _measure(task: Task, case: Case, past: Past) -> dict[str, dict[str, Any]]:
             if twin != name:
                 times[name] = {"same_program": twin}
                 continue
-        first, result = bench_timing.time_once(ready.call)
+        first, result = timing.time_once(ready.call)
         if right is not None:
-            bench_cells.check(name, cell, ready.arrays(result), right)
+            check(name, cell, ready.arrays(result), right)
         times[name] = {}
         if ready.compile_seconds is not None:
             times[name]["compile"] = ready.compile_seconds
             past.compiled[name, cell.kernel, cell.quantity] = ready.compile_seconds
         if first > limit:  # the first call found no memory to use again
-            times[name] |= bench_timing.statistics([bench_timing.time_warm(ready.call)])
+            times[name] |= timing.statistics([timing.time_warm(ready.call)])
         else:
             calls[name] = ready.call
-    turns = bench_timing.time_in_turns(calls, pace=task.pace, seed=task.config.seed)
+    turns = timing.time_in_turns(calls, pace=task.pace, seed=task.config.seed)
     for name, samples in turns.items():
-        times[name] |= bench_timing.statistics(samples)
+        times[name] |= timing.statistics(samples)
     for name in times:
         times[name] |= times.get(times[name].get("same_program", ""), {})
         if "median" in times[name]:
@@ -199,11 +197,11 @@ def _too_slow(task: Task, name: str, cell: Cell, past: Past) -> str | None:
         return None
     clock = task.config.clock
     compiled = past.compiled.get((name, cell.kernel, cell.quantity), 0.0)
-    if bench_summary.is_own_algorithm(name) and compiled > clock.compile_limit:
+    if corr2d_summary.is_own_algorithm(name) and compiled > clock.compile_limit:
         return f"compiled for {compiled:.2g} s before"
     before = past.seconds[name, cell.kind, cell.quantity]
     growth = task.contestants[name].growth
-    predicted = bench_timing.predict(before, cell, growth=growth)
+    predicted = timing.predict(before, cell, growth=growth)
     if predicted is None or predicted <= clock.limit:
         return None
     before.append((cell, predicted))
@@ -230,4 +228,4 @@ def _introduce(task: Task, console: Console) -> None:
 def _line(row: dict[str, Any]) -> str:
     batch = f" x{row['batch']}" if row["batch"] > 1 else ""
     about = f"{row['quantity']} {row['n']}{batch}, {row['kernel']} {row['kind']}"
-    return f"{about}: {bench_summary.entry(row)}"
+    return f"{about}: {corr2d_summary.entry(row)}"

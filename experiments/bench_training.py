@@ -18,13 +18,14 @@ from conv_jax import augment, optimizers, training
 from conv_jax.allocator import keep_freed_memory
 from conv_jax.losses import cross_entropy
 from conv_jax.models import Model, num_params
-from experiments import bench_timing, bench_training_summary, lenet5, networks, peers
 from experiments import config as configs
-from experiments.bench_timing import Call, Pace
-from experiments.layer_cases import CONVOLUTIONS, POOLS, ConvCase, PoolCase
-from experiments.networks import NETWORKS, NUM_CLASSES
-from experiments.progress import progress
+from experiments import lenet5
+from experiments.benchmarks import networks, peers, timing, training_summary
+from experiments.benchmarks.layer_cases import CONVOLUTIONS, POOLS, ConvCase, PoolCase
+from experiments.benchmarks.networks import NETWORKS, NUM_CLASSES
+from experiments.benchmarks.timing import Call, Pace
 from experiments.record import Record
+from experiments.running.progress import progress
 from experiments.tables import BenchTrainingConfig, LeNet5Config
 
 LEARNING_RATE = 0.01
@@ -76,12 +77,12 @@ def run(task: Task, record: Record, console: Console) -> None:
     peers.set_threads(task.threads)
     if not task.has_torch:
         console.print("not installed, so not measured: torch")
-    stolen = bench_timing.stolen_seconds()
+    stolen = timing.stolen_seconds()
     results: dict[str, Any] = {
         "experiment": config.experiment,
         "threads": task.threads,
         "torch": peers.version("torch"),
-        "matmul_flops": bench_timing.matmul_rate(pace=task.pace),
+        "matmul_flops": timing.matmul_rate(pace=task.pace),
         "steps": [],
         "layers": [],
         "pools": [],
@@ -107,16 +108,16 @@ def run(task: Task, record: Record, console: Console) -> None:
             row = measure()
             record.log({"table": table, **row})
             results[table].append(row)
-            report(index, bench_training_summary.line(row))
+            report(index, training_summary.line(row))
     results["race"] = _race(task, record, console)
-    results["stolen_seconds"] = bench_timing.stolen_seconds() - stolen
-    results["summary"] = bench_training_summary.summarize(results)
+    results["stolen_seconds"] = timing.stolen_seconds() - stolen
+    results["summary"] = training_summary.summarize(results)
     record.report(results)
-    tables = bench_training_summary.tables(results)
+    tables = training_summary.tables(results)
     (record.folder / "table.md").write_text(tables, encoding="utf-8")
-    for line in bench_training_summary.lines(results["summary"]):
+    for line in training_summary.lines(results["summary"]):
         console.print(line)
-    for name, figure in bench_training_summary.figures(results).items():
+    for name, figure in training_summary.figures(results).items():
         record.save_figure(name, figure)
 
 
@@ -151,7 +152,7 @@ def _race(task: Task, record: Record, console: Console) -> dict[str, Any]:
         }
     }
     if task.has_torch:
-        torch_networks = importlib.import_module("experiments.torch_networks")
+        torch_networks = importlib.import_module("experiments.benchmarks.torch_networks")
         recipe = race.config
         table = recipe.optimizer.model_dump()
         schedule = optimizers.make_schedule(
@@ -201,7 +202,7 @@ def _steps(task: Task, cell: Any) -> dict[str, Any]:
         count = task.config.scan_steps
         calls[f"{name} in scan"] = _in_scan(step, params, images, labels, count), count
     if task.has_torch:
-        torch_networks = importlib.import_module("experiments.torch_networks")
+        torch_networks = importlib.import_module("experiments.benchmarks.torch_networks")
         for name, compiled in TORCH.items():
             call, sizes[name] = torch_networks.training_step(
                 network, images, labels, learning_rate=LEARNING_RATE, compiled=compiled
@@ -275,7 +276,7 @@ def _pool(task: Task, case: PoolCase, quantity: str) -> dict[str, Any]:
     }
     calls = {name: (_compiled(pool, arrays, quantity), 1) for name, pool in pools.items()}
     if task.has_torch:
-        torch_networks = importlib.import_module("experiments.torch_networks")
+        torch_networks = importlib.import_module("experiments.benchmarks.torch_networks")
         call = torch_networks.pooling(np.asarray(arrays[0]), case, quantity=quantity)
         calls["torch"] = call, 1
     return {"name": case.name, "quantity": quantity, "times": _timed(task, calls)}
@@ -305,15 +306,15 @@ def _timed(task: Task, calls: Mapping[str, tuple[Call, int]]) -> dict[str, dict[
     times: dict[str, dict[str, float]] = {}
     in_turns = {}
     for name, (call, steps) in calls.items():
-        first, _ = bench_timing.time_once(call)
-        seconds = first if first > _MOST_TWICE else bench_timing.time_warm(call)
+        first, _ = timing.time_once(call)
+        seconds = first if first > _MOST_TWICE else timing.time_warm(call)
         times[name] = {"first_call": first}
         if seconds > task.config.clock.limit:
-            times[name] |= bench_timing.statistics([seconds / steps])
+            times[name] |= timing.statistics([seconds / steps])
         else:
             in_turns[name] = call
-    turns = bench_timing.time_in_turns(in_turns, pace=task.pace, seed=task.config.seed)
+    turns = timing.time_in_turns(in_turns, pace=task.pace, seed=task.config.seed)
     for name, samples in turns.items():
         steps = calls[name][1]
-        times[name] |= bench_timing.statistics([sample / steps for sample in samples])
+        times[name] |= timing.statistics([sample / steps for sample in samples])
     return times

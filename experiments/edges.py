@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from conv_jax import corr2d, data, filters, kernels, plots
-from experiments import edge_exercises
-from experiments.edge_exercises import Claim
+from experiments.filters import edge_exercises
+from experiments.filters.edge_exercises import Claim
 from experiments.printed_table import printed_table
 from experiments.record import Record
 from experiments.tables import EdgesConfig as Config

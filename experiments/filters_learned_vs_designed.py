@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int, Key
 from rich.console import Console
 
 from conv_jax import conv2d, corr2d, data, im2col, kernels
-from experiments import filter_figures, filter_studies, filter_summary
-from experiments.filter_studies import Descended, Flip, Study
+from experiments.filters import figures, summary
+from experiments.filters.least_squares import Draw, Fit, descend, draw, fastest_rate, fit, recover
+from experiments.filters.studies import Descended, Flip, Study, descent_row, rows
 from experiments.learn_kernel import power_law_image, stripe_image
-from experiments.least_squares import Draw, Fit, descend, draw, fastest_rate, fit, recover
 from experiments.record import Record
 from experiments.tables import FiltersLearnedVsDesignedConfig as Config
 from experiments.tables.filters import Observations
@@ -91,14 +91,14 @@ def run(task: Task, record: Record, console: Console) -> None:
         {
             "experiment": task.config.experiment,
             "seeds": task.config.seeds,
-            "rows": [row for study in studies for row in filter_studies.rows(study)],
-            "descents": [filter_studies.descent_row(descent) for descent in descents],
+            "rows": [row for study in studies for row in rows(study)],
+            "descents": [descent_row(descent) for descent in descents],
             "flips": [flip._asdict() for flip in flips],
         }
     )
     left_out = [(name, kind) for name, kind, fits in pairs if not fits]
-    filter_summary.show(console, studies, descents, flips, left_out=left_out)
-    for name, figure in filter_figures.figures(studies, descents, task.images).items():
+    summary.show(console, studies, descents, flips, left_out=left_out)
+    for name, figure in figures.figures(studies, descents, task.images).items():
         record.save_figure(name, figure)
 
 

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from conv_jax import corr2d, data, plots
 from conv_jax.kernels import Analysis, analyze
+from experiments.filters.zoo import KERNELS, PAGES
 from experiments.record import Record
 from experiments.tables import KernelZooConfig
-from experiments.zoo import KERNELS, PAGES
 
 TITLES = {
     "differences": "Differences and edges",

@@ -11,10 +11,11 @@ from rich.console import Console
 from conv_jax import augment, losses, models, optimizers, training
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, TrainState, TrainStep
-from experiments import devices, images, lenet5_figures
+from experiments import images, lenet5_figures
 from experiments.lenet5_training import Network, Outcome, Task, refuse_diverged, train, train_all
 from experiments.record import Record
-from experiments.resumable import Log, Part
+from experiments.running import devices
+from experiments.running.resumable import Log, Part
 from experiments.statistics import percent, summarize
 from experiments.tables import LeNet5Config
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from conv_jax import devices, models, plots, training
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, Interval, TrainState, TrainStep
-from experiments import interrupts
-from experiments.devices import Device, free_bytes, group_sizes, mesh_for
-from experiments.progress import progress
 from experiments.record import Record
-from experiments.resumable import Part, make_part
-from experiments.run_folder import Row
+from experiments.running import interrupts
+from experiments.running.devices import Device, free_bytes, group_sizes, mesh_for
+from experiments.running.progress import progress
+from experiments.running.resumable import Part, make_part
+from experiments.running.run_folder import Row
 from experiments.tables import LeNet5Config
 
 _EVALUATED = 1000  # images at a time, in all networks together

@@ -16,9 +16,9 @@ from PIL import Image
 
 from conv_jax import devices
 from conv_jax.manifest import sync
-from experiments import run_folder
-from experiments.run_folder import FinishedError, Row
-from experiments.run_folder import FolderError as FolderError
+from experiments.running import run_folder
+from experiments.running.run_folder import FinishedError, Row
+from experiments.running.run_folder import FolderError as FolderError
 
 
 class Record:

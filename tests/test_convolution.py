@@ -19,7 +19,7 @@ from layer_oracle import layer
 import conv_jax as cj
 from conv_jax.multichannel import choose
 from conv_jax.multichannel.choose import Form
-from experiments.layer_cases import CONVOLUTIONS
+from experiments.benchmarks.layer_cases import CONVOLUTIONS
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 

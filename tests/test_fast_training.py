@@ -12,7 +12,7 @@ from conv_jax import losses, models, training
 from conv_jax.layers import conv_general_dilated
 from conv_jax.pooling import max_pool
 from conv_jax.training import Batch
-from experiments.networks import NETWORKS, nnx_model
+from experiments.benchmarks.networks import NETWORKS, nnx_model
 
 NUM_STEPS, BATCH_SIZE = 30, 8
 OURS = {"conv": conv_general_dilated, "max_pool": max_pool}

@@ -34,11 +34,25 @@ def test_named_file_exists(path):
     assert Path(path).is_file()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"^  (\w+\.py|\w+/) ", README, flags=re.M))))
-def test_layout_names_what_is_there(name):
-    assert (Path("conv_jax") / name).exists()
+def layout(folder):
+    """Return what the README says of a folder in "What is where"."""
+    (text,) = re.findall(rf"^{folder}/ .*\n(?: .*\n)+", README, flags=re.MULTILINE)
+    return text
 
 
-def test_layout_names_every_module():
-    named = set(re.findall(r"^  (\w+\.py) ", README, flags=re.M))
-    assert named == {path.name for path in Path("conv_jax").glob("[!_]*.py")}
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        (folder, name)
+        for folder in ("conv_jax", "experiments")
+        for name in re.findall(r"\w+\.py|^  \w+/", layout(folder), flags=re.MULTILINE)
+    ],
+)
+def test_layout_names_what_is_there(folder, name):
+    assert list(Path(folder).rglob(name.strip().rstrip("/")))
+
+
+@pytest.mark.parametrize("folder", ["conv_jax", "experiments"])
+def test_layout_names_every_module(folder):
+    named = set(re.findall(r"\w+\.py", layout(folder)))
+    assert {path.name for path in Path(folder).glob("*.py")} <= {*named, "__init__.py"}

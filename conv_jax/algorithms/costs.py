@@ -34,8 +34,9 @@ class Count(NamedTuple):
     work: float
 
 
-# Fitted by `python -m experiments.fit_costs` to a benchmark of images from 256 to 2048 squared on
-# two cores of an AMD EPYC; both kinds of tiles, "shifted" and the calls of "direct" by hand.
+# Fitted by `python -m experiments.benchmarks.fit_costs` to a benchmark of images from 256 to 2048
+# squared on two cores of an AMD EPYC; both kinds of tiles, "shifted" and the calls of "direct" by
+# hand.
 CPU = {
     "direct": Cost(70e3, 6.9, 0.52),
     "shifted": Cost(70e3, 0.11, 0.025),

@@ -1,8 +1,8 @@
 """Which program computes a correlation with channels on a CPU fastest, by shapes alone.
 
 The time of a program is taken to be linear in its arithmetic, in what its products or sums read
-and write, and in what is copied or turned before. `experiments/fit_layer_costs.py` measured the
-coefficients, and prints how far off they are.
+and write, and in what is copied or turned before. `experiments/benchmarks/fit_layer_costs.py`
+measured the coefficients, and prints how far off they are.
 """
 
 import itertools

@@ -11,10 +11,11 @@ import optax
 
 from conv_jax import losses, training
 from conv_jax.training import Batch
-from experiments import config, interrupts
+from experiments import config
 from experiments.record import Record
-from experiments.resumable import make_part
-from experiments.run_folder import holds_run
+from experiments.running import interrupts
+from experiments.running.resumable import make_part
+from experiments.running.run_folder import holds_run
 from experiments.tables.checkpoints import Checkpointing
 
 CONFIG = Path("configs/lenet5_smoke.toml")

@@ -9,16 +9,10 @@ import pytest
 from rich.console import Console
 
 from conv_jax import plots
-from experiments import (
-    bench_cells,
-    bench_corr2d,
-    bench_figures,
-    bench_summary,
-    bench_timing,
-    config,
-)
-from experiments.bench_cells import Cell, WrongResultError
-from experiments.contestants import Contestant, contestants, on_device
+from experiments import bench_corr2d, config
+from experiments.benchmarks import cells, corr2d_summary, figures, timing
+from experiments.benchmarks.cells import Cell, WrongResultError
+from experiments.benchmarks.contestants import Contestant, contestants, on_device
 from experiments.record import Record
 
 TINY = [
@@ -48,8 +42,8 @@ def run(folder, *overrides):
 
 def be_quick(patch):
     """Leave the process's memory alone: collecting garbage takes longer than what is timed."""
-    patch.setattr(bench_timing, "MATMUL_SIZE", 64)
-    patch.setattr(bench_timing.gc, "collect", lambda: 0)
+    patch.setattr(timing, "MATMUL_SIZE", 64)
+    patch.setattr(timing.gc, "collect", lambda: 0)
     patch.setattr(bench_corr2d, "keep_freed_memory", lambda: False)
 
 
@@ -57,7 +51,7 @@ def be_quick(patch):
 def quick(monkeypatch):
     """Draw nothing, except in `tiny_run`, which is made first."""
     be_quick(monkeypatch)
-    monkeypatch.setattr(bench_figures, "draw", lambda *_: None)
+    monkeypatch.setattr(figures, "draw", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -229,16 +223,16 @@ PREDICTIONS = {
 
 @pytest.mark.parametrize(("cell", "growth", "seconds"), PREDICTIONS.values(), ids=PREDICTIONS)
 def test_time_is_predicted_to_grow_with(cell, growth, seconds):
-    assert bench_timing.predict([(SMALL, 0.5)], cell, growth=growth) == pytest.approx(seconds)
+    assert timing.predict([(SMALL, 0.5)], cell, growth=growth) == pytest.approx(seconds)
 
 
 def test_the_same_kernel_predicts_best():
     past = [(SMALL, 0.5), (SMALL._replace(kernel="63x63"), 9.0)]
-    assert bench_timing.predict(past, SMALL._replace(n=256), growth="taps") == pytest.approx(2.0)
+    assert timing.predict(past, SMALL._replace(n=256), growth="taps") == pytest.approx(2.0)
 
 
 def test_nothing_is_predicted_without_a_past():
-    assert bench_timing.predict([], SMALL, growth="taps") is None
+    assert timing.predict([], SMALL, growth="taps") is None
 
 
 def test_a_slow_contestant_is_left_out(tmp_path):
@@ -258,9 +252,9 @@ def test_what_compiles_long_is_left_out_but_never_auto(tmp_path):
 
 
 def test_turns_end_with_the_seconds_but_not_before_the_fewest_rounds():
-    pace = bench_timing.Pace(seconds=0.02, turn=0.001, min_rounds=3, max_rounds=1000)
+    pace = timing.Pace(seconds=0.02, turn=0.001, min_rounds=3, max_rounds=1000)
     calls = {"slow": lambda: time.sleep(0.015), "fast": lambda: time.sleep(0.001)}
-    turns = bench_timing.time_in_turns(calls, pace=pace, seed=0)
+    turns = timing.time_in_turns(calls, pace=pace, seed=0)
     assert len(turns["slow"]) == 3
     assert 3 < len(turns["fast"]) <= 20
     assert np.median(turns["slow"]) > 0.01 > np.median(turns["fast"])
@@ -268,49 +262,49 @@ def test_turns_end_with_the_seconds_but_not_before_the_fewest_rounds():
 
 def test_a_turn_that_the_host_disturbed_does_not_count(monkeypatch):
     stolen = iter([0.0, 0.01, *[0.01] * 100])  # in the first turn
-    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: next(stolen))
+    monkeypatch.setattr(timing, "stolen_seconds", lambda: next(stolen))
     seconds = iter([5.0, *[1.0] * 100])
-    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
-    pace = bench_timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
-    assert bench_timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
+    monkeypatch.setattr(timing, "time_once", lambda call: (next(seconds), None))
+    pace = timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
+    assert timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
 
 
 def test_a_turn_that_was_given_memory_does_not_count(monkeypatch):
     new = iter([0, 2**30, *[2**30] * 100])  # in the first turn
-    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: 0.0)
-    monkeypatch.setattr(bench_timing, "page_faults", lambda: next(new))
+    monkeypatch.setattr(timing, "stolen_seconds", lambda: 0.0)
+    monkeypatch.setattr(timing, "page_faults", lambda: next(new))
     seconds = iter([5.0, *[1.0] * 100])
-    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
-    pace = bench_timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
-    assert bench_timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
+    monkeypatch.setattr(timing, "time_once", lambda call: (next(seconds), None))
+    pace = timing.Pace(seconds=4.0, turn=0.0, min_rounds=3, max_rounds=10)
+    assert timing.time_in_turns({"it": print}, pace=pace, seed=0) == {"it": [1.0, 1.0, 1.0]}
 
 
 def test_slow_calls_are_timed_warm(monkeypatch):
     new = iter([0, 2**30, 2**30, 2**31, 2**31, 2**31])  # the third call needs none
-    monkeypatch.setattr(bench_timing, "page_faults", lambda: next(new))
+    monkeypatch.setattr(timing, "page_faults", lambda: next(new))
     seconds = iter([5.0, 4.0, 3.0])
-    monkeypatch.setattr(bench_timing, "time_once", lambda call: (next(seconds), None))
-    assert bench_timing.time_warm(print) == 3.0
+    monkeypatch.setattr(timing, "time_once", lambda call: (next(seconds), None))
+    assert timing.time_warm(print) == 3.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells")
 def test_new_memory_is_noticed():
-    before = bench_timing.page_faults()
+    before = timing.page_faults()
     with mmap.mmap(-1, 5000 * mmap.PAGESIZE) as memory:
         memory[:: mmap.PAGESIZE] = b"1" * 5000
-    assert bench_timing.page_faults() - before >= 5000
+    assert timing.page_faults() - before >= 5000
 
 
 def test_a_host_that_always_disturbs_does_not_stop_the_clock(monkeypatch):
     stolen = iter(range(1000))
-    monkeypatch.setattr(bench_timing, "stolen_seconds", lambda: next(stolen))
-    pace = bench_timing.Pace(seconds=0.0, turn=0.0, min_rounds=3, max_rounds=10)
-    turns = bench_timing.time_in_turns({"it": lambda: None}, pace=pace, seed=0)
+    monkeypatch.setattr(timing, "stolen_seconds", lambda: next(stolen))
+    pace = timing.Pace(seconds=0.0, turn=0.0, min_rounds=3, max_rounds=10)
+    turns = timing.time_in_turns({"it": lambda: None}, pace=pace, seed=0)
     assert len(turns["it"]) == 3
 
 
 def test_statistics():
-    found = bench_timing.statistics([4.0, 1.0, 2.0, 3.0, 100.0])
+    found = timing.statistics([4.0, 1.0, 2.0, 3.0, 100.0])
     assert found == {"median": 3.0, "iqr": 2.0, "rounds": 5}
 
 
@@ -325,7 +319,7 @@ def summarize(*cells):
         {"n": n, "batch": 1, "bytes_per_second": 1e10, "increment_seconds": 0.7}
         for n in (128, 512, 2048)
     ]
-    return bench_summary.summarize(cells, copies=copies)
+    return corr2d_summary.summarize(cells, copies=copies)
 
 
 CELLS = [
@@ -404,11 +398,11 @@ def test_a_skipped_contestant_is_not_compared():
     cell["times"]["torch.conv2d"] = {"skipped": "predicted 12 s"}
     summary = summarize(cell)
     assert summary["others_over_auto"]["value"] is None
-    assert len(bench_summary.lines(summary)) == 2
+    assert len(corr2d_summary.lines(summary)) == 2
 
 
 def test_tables_hold_time_ratio_and_name():
-    table = bench_summary.tables(CELLS)
+    table = corr2d_summary.tables(CELLS)
     assert "| n | 3x3 | 5x5 | 63x63 |" in table
     assert "| 512 | 1e+03 ms (4.00x cv2.filter2D) | 2e+03 ms (1.00x torch.conv2d) |" in table
 
@@ -424,9 +418,9 @@ def test_ratios_are_written_in_their_cells():
 @pytest.fixture
 def case():
     cell = Cell(6, "2x3", "random", 1, "value")
-    images = bench_cells.normal(0, (1, 6, 6))
-    inputs = bench_cells.make_inputs(cell, images, None, padding="valid", seed=1)
-    return bench_cells.Case(cell, "valid", 1, inputs, on_device(inputs), {})
+    images = cells.normal(0, (1, 6, 6))
+    inputs = cells.make_inputs(cell, images, None, padding="valid", seed=1)
+    return cells.Case(cell, "valid", 1, inputs, on_device(inputs), {})
 
 
 def test_a_program_is_compiled_once_whatever_its_name(case):
@@ -439,4 +433,4 @@ def test_a_program_is_compiled_once_whatever_its_name(case):
 def test_truth_is_the_definition(case):
     windows = np.lib.stride_tricks.sliding_window_view(case.inputs.images[0].astype(float), (2, 3))
     expected = np.einsum("ijab,ab->ij", windows, case.inputs.kernel)
-    np.testing.assert_allclose(bench_cells.truth(case)["value"][0], expected, atol=1e-12)
+    np.testing.assert_allclose(cells.truth(case)["value"][0], expected, atol=1e-12)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import bench_timing, bench_training, bench_training_summary, config, networks
-from experiments.networks import NETWORKS
+from experiments import bench_training, config
+from experiments.benchmarks import networks, timing, training_summary
+from experiments.benchmarks.networks import NETWORKS
 from experiments.record import Record
 
 TINY = networks.Network(
@@ -32,8 +33,8 @@ def smoke(tmp_path_factory):
     loaded = load("layers=['3x3 s1 depthwise 64 @28']")
     console = Console(width=300, markup=False, highlight=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_timing, "MATMUL_SIZE", 64)
-        patch.setattr(bench_timing.gc, "collect", lambda: 0)  # takes longer than what is timed
+        patch.setattr(timing, "MATMUL_SIZE", 64)
+        patch.setattr(timing.gc, "collect", lambda: 0)  # takes longer than what is timed
         patch.setattr(bench_training, "keep_freed_memory", lambda: False)
         patch.setitem(sys.modules, "torch", None)
         patch.setitem(NETWORKS, "lenet5", TINY)
@@ -66,7 +67,12 @@ def test_what_it_came_to_is_said_and_drawn(smoke):
 
 def test_the_summary_can_be_said_again(smoke):
     folder, printed, _ = smoke
-    command = [sys.executable, "-m", "experiments.bench_training_summary", folder / "result.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.benchmarks.training_summary",
+        folder / "result.json",
+    ]
     again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert again.splitlines()
     assert set(again.splitlines()) <= set(printed.splitlines())
@@ -111,7 +117,7 @@ def test_summary_takes_the_better_of_the_others():
     }
     results = {"matmul_flops": 10.0, "steps": [row], "layers": [], "pools": []}
 
-    [step] = bench_training_summary.summarize(results)["steps"]
+    [step] = training_summary.summarize(results)["steps"]
 
     ratios = {key: value for key, value in step.items() if "over" in key}
     assert ratios == {
@@ -139,8 +145,8 @@ def test_mistakes_are_told(override, message):
 
 
 def test_a_slow_call_is_timed_once(monkeypatch):
-    task = bench_training.Task(load(), 1, False, bench_timing.Pace(0.01, 0.001, 2, 3), None)
-    monkeypatch.setattr(bench_timing, "time_warm", lambda call: call())
+    task = bench_training.Task(load(), 1, False, timing.Pace(0.01, 0.001, 2, 3), None)
+    monkeypatch.setattr(timing, "time_warm", lambda call: call())
 
     times = bench_training._timed(task, {"slow": (lambda: 50.0, 10), "fast": (lambda: 0.0, 1)})
 

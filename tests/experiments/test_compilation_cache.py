@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments import compilation_cache
+from experiments.running import compilation_cache
 
 RUN = [sys.executable, "-m", "experiments", "run", "configs/learn_kernel.toml", "train.epochs=1"]
 

@@ -10,8 +10,8 @@ import pytest
 from jax import lax
 
 from conv_jax import models
-from experiments import determinism
 from experiments.__main__ import main
+from experiments.running import determinism
 
 SMOKE = "configs/lenet5_smoke.toml"
 FLAG = determinism.FLAG
@@ -133,7 +133,7 @@ def test_too_late_is_one_line(monkeypatch, capsys, tmp_path):
 def test_whether_a_backend_runs_is_told_without_starting_one():
     program = """
 import jax, os
-from experiments.determinism import backend_runs, use_deterministic_kernels
+from experiments.running.determinism import backend_runs, use_deterministic_kernels
 before = jax.config.jax_num_cpu_devices
 assert not backend_runs() and not backend_runs()
 use_deterministic_kernels()

@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from experiments import devices
+from experiments.running import devices
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from experiments import config, edge_exercises, edges
+from experiments import config, edges
+from experiments.filters import edge_exercises
 from experiments.record import Record
 
 PATH = Path("configs/edges.toml")

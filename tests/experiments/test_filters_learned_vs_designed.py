@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from experiments import config, filter_figures, filter_summary
+from experiments import config
 from experiments import filters_learned_vs_designed as experiment
-from experiments.filter_studies import Descended, Flip, Study, descent_row, rows
-from experiments.least_squares import Fit
+from experiments.filters import figures, summary
+from experiments.filters.least_squares import Fit
+from experiments.filters.studies import Descended, Flip, Study, descent_row, rows
 from experiments.record import Record
 
 PATH = Path("configs/filters_learned_vs_designed.toml")
@@ -175,7 +176,7 @@ def test_study_counts_errors_in_norms_of_the_kernel():
 
 
 def test_study_lines_tell_the_powers():
-    lines = filter_summary.study_lines([study("white_noise", SCALES)])
+    lines = summary.study_lines([study("white_noise", SCALES)])
     assert lines[0].startswith("1 of 1 pairs")
     assert "Errors grow as noise^1.00." in lines
     assert "Errors fall as samples^-0.50 from 16 samples an element on." in lines
@@ -183,7 +184,7 @@ def test_study_lines_tell_the_powers():
 
 def test_study_lines_tell_what_is_not_identifiable():
     unknown = study("stripe", [[0.7] * 3, [0.75] * 3], eigenvalues=(0.0, 2.0))
-    assert filter_summary.study_lines([unknown]) == [
+    assert summary.study_lines([unknown]) == [
         "0 of 1 pairs are identifiable: rank = number of elements.",
         "Not identifiable: 1, off by 0.75 or more even without noise.",
     ]
@@ -192,12 +193,12 @@ def test_study_lines_tell_what_is_not_identifiable():
 def test_study_lines_tell_the_price_of_a_photograph():
     photograph, noise = (study(image, SCALES) for image in ("photograph", "white_noise"))
     dear = photograph._replace(fits=photograph.fits._replace(variance=np.full((2, 2), 20.0)))
-    assert filter_summary.study_lines([dear, noise])[-1] == "derivative 40."
+    assert summary.study_lines([dear, noise])[-1] == "derivative 40."
 
 
 def test_flip_lines_tell_of_kernels_that_differ():
     flips = [Flip("sobel", "stripe", 9, True, 0.0), Flip("box", "stripe", 9, False, 1e-7)]
-    assert filter_summary.flip_lines(flips)[0].endswith(
+    assert summary.flip_lines(flips)[0].endswith(
         "after each of 9 steps: 1 of 2 kernels, the others within 1e-07."
     )
 
@@ -226,7 +227,7 @@ def test_descent_arrives_at_the_first_step_within_the_limit():
 
 def test_tiles_show_the_first_seeds_kernel():
     made = study("white_noise", SCALES)
-    figure = filter_figures.figures([made], [descended([5.0, 2.0])], {"white_noise": np.eye(4)})
+    figure = figures.figures([made], [descended([5.0, 2.0])], {"white_noise": np.eye(4)})
     figure["kernels"].savefig(io.BytesIO())
     captions = [axes.get_xlabel() for axes in figure["kernels"].axes if axes.get_xlabel()]
     assert captions == ["rank 2 of 2\nerror 0.02"]

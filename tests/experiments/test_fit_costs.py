@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conv_jax.algorithms.costs import Cost
-from experiments.fit_costs import Sample, errors, fit
+from experiments.benchmarks.fit_costs import Sample, errors, fit
 
 COUNTS = [(1, 2e4, 3e5), (2, 4e5, 1e6), (1, 1e6, 9e6), (2, 8e6, 2e7), (1, 2e5, 7e7)]
 

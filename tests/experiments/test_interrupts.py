@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from experiments import interrupts
-from experiments.interrupts import Interrupted
+from experiments.running import interrupts
+from experiments.running.interrupts import Interrupted
 
 TERM, CTRL_C = signal.SIGTERM, signal.SIGINT
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from conv_jax import kernels, plots
 from experiments import config, kernel_zoo
+from experiments.filters.zoo import KERNELS, PAGES
 from experiments.record import Record
-from experiments.zoo import KERNELS, PAGES
 
 CONFIG = Path("configs/kernel_zoo.toml")
 NO_DESIGNERS = {"Analysis", "Separation", "analyze", "frequency_response", "separate"}

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from conv_jax import conv2d, corr2d
-from experiments.learn_kernel import stripe_image
-from experiments.least_squares import (
+from experiments.filters.least_squares import (
     Draw,
     descend,
     draw,
@@ -15,6 +14,7 @@ from experiments.least_squares import (
     fit,
     recover,
 )
+from experiments.learn_kernel import stripe_image
 from tests.oracles import windows
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -13,8 +13,8 @@ from experiments import config, lenet5, lenet5_training
 from experiments.__main__ import main
 from experiments.lenet5_training import Network
 from experiments.record import Record
-from experiments.resumable import make_part
-from experiments.run_folder import holds_run
+from experiments.running.resumable import make_part
+from experiments.running.run_folder import holds_run
 
 SMOKE = Path("configs/lenet5_smoke.toml")
 TINY = ("model.channels=[1, 1]", "model.hidden=[2]", "data.train_size=128", "train.log_every=1")

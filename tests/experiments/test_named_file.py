@@ -9,9 +9,9 @@ CORR2D, TRAINING = (
     f"experiments/results/{name}/result.json" for name in ("bench_corr2d", "bench_training")
 )
 PROGRAMS = {
-    "bench_summary": ("bench_corr2d", TRAINING),
+    "corr2d_summary": ("bench_corr2d", TRAINING),
     "fit_costs": ("bench_corr2d", TRAINING),
-    "bench_training_summary": ("bench_training", CORR2D),
+    "training_summary": ("bench_training", CORR2D),
 }
 
 
@@ -19,7 +19,7 @@ def answer(monkeypatch, capsys, program, *arguments):
     """Run a program, and return its exit status and what it says of the mistake."""
     monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
-        importlib.import_module(f"experiments.{program}").main()
+        importlib.import_module(f"experiments.benchmarks.{program}").main()
     return caught.value.code, capsys.readouterr().err
 
 
@@ -78,10 +78,10 @@ def test_the_result_of_another_experiment_is_refused(monkeypatch, capsys, progra
     ids=["absent", "other"],
 )
 def test_no_config_to_start_is_one_line_and_status_2(monkeypatch, capsys, file, said):
-    assert answer(monkeypatch, capsys, "bench_start", file) == (2, said)
+    assert answer(monkeypatch, capsys, "start", file) == (2, said)
 
 
-@pytest.mark.parametrize("name", [*PROGRAMS, "bench_start"])
+@pytest.mark.parametrize("name", [*PROGRAMS, "start"])
 def test_no_file_at_all_is_status_2(monkeypatch, capsys, name):
     status, said = answer(monkeypatch, capsys, name)
 

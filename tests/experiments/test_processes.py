@@ -15,9 +15,10 @@ import pytest
 from rich.console import Console
 
 from conv_jax.checkpoint import Checkpoints
-from experiments import config, lenet5, processes
+from experiments import config, lenet5
 from experiments.__main__ import main
 from experiments.record import Record
+from experiments.running import processes
 from experiments.tables.distributed import Distributed
 
 SMOKE = "configs/lenet5_smoke.toml"

@@ -13,9 +13,9 @@ import small_run
 from small_run import EPOCH, PARTS
 
 from conv_jax.checkpoint import Checkpoints
-from experiments.interrupts import Interrupted
 from experiments.record import Record
-from experiments.run_folder import FolderError
+from experiments.running.interrupts import Interrupted
+from experiments.running.run_folder import FolderError
 
 NUM_EPOCHS = 4
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from conv_jax.checkpoint import CheckpointError
-from experiments import config, interrupts
+from experiments import config
 from experiments.__main__ import main
 from experiments.record import Record
-from experiments.run_folder import FinishedError, FolderError, differences
+from experiments.running import interrupts
+from experiments.running.run_folder import FinishedError, FolderError, differences
 
 KERNEL = Path("configs/learn_kernel.toml")
 

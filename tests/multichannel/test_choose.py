@@ -5,7 +5,7 @@ import pytest
 from conv_jax.multichannel import choose
 from conv_jax.multichannel.choose import Form
 from conv_jax.multichannel.placement import Placement
-from experiments.fit_layer_costs import LAYERS, Layer
+from experiments.benchmarks.fit_layer_costs import LAYERS, Layer
 
 both_directions = pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
 

@@ -1,9 +1,9 @@
 """Measure the programs that convolutions choose among on a CPU, and fit their cost model.
 
-`python -m experiments.fit_layer_costs FILE` measures, for a quarter of an hour with nothing beside
-it, keeps the times in FILE, and prints the tables of `conv_jax/multichannel/choose.py`. If FILE is
-there already, it only fits. The problems are single layers of many shapes, not those of the
-benchmark alone.
+`python -m experiments.benchmarks.fit_layer_costs FILE` measures, for a quarter of an hour with
+nothing beside it, keeps the times in FILE, and prints the tables of
+`conv_jax/multichannel/choose.py`. If FILE is there already, it only fits. The problems are single
+layers of many shapes, not those of the benchmark alone.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from conv_jax.multichannel.placement import (
     Placement,
     Window,
 )
-from experiments import bench_timing
-from experiments.bench_timing import Pace
+from experiments.benchmarks import timing
+from experiments.benchmarks.timing import Pace
 
 PACE = Pace(seconds=0.05, turn=0.01, min_rounds=3, max_rounds=20)
 LIMIT = 0.3  # seconds; slower programs are left out
@@ -141,9 +141,9 @@ def measure(layer: Layer, *, gradient: bool) -> list[dict[str, Any]]:
             compute = functools.partial(on_cpu.correlate_by, form, window=window, precision=None)
         call = functools.partial(_call, jax.jit(compute), arrays)
         call()
-        if bench_timing.time_warm(call) < LIMIT:
+        if timing.time_warm(call) < LIMIT:
             calls[form] = call
-    turns = bench_timing.time_in_turns(calls, pace=PACE, seed=0)
+    turns = timing.time_in_turns(calls, pace=PACE, seed=0)
     return [
         {
             "problem": problem,

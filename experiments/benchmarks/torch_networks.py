@@ -8,8 +8,8 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports] - only benchmarks have it
 from torch import nn  # pyright: ignore[reportMissingImports] - likewise
 
-from experiments.layer_cases import PoolCase
-from experiments.networks import (
+from experiments.benchmarks.layer_cases import PoolCase
+from experiments.benchmarks.networks import (
     Conv,
     Dense,
     Flatten,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench_cells import Case, Ready, valid_part
+from experiments.benchmarks.cells import Case, Ready, valid_part
 
 PACKAGES = ("cv2", "scipy", "torch")
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless"}

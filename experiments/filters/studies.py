@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from experiments.least_squares import Fit, expected_distances
+from experiments.filters.least_squares import Fit, expected_distances
 
 CLOSE = 1e-6  # what distance, of the target's norm, counts as arrived
 

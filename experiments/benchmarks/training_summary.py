@@ -1,6 +1,6 @@
 """What the benchmark of training came to: ratios, tables, figures, from the numbers alone.
 
-`python -m experiments.bench_training_summary RESULT.json` says it again.
+`python -m experiments.benchmarks.training_summary RESULT.json` says it again.
 """
 
 import math
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from conv_jax import plots
 from conv_jax.plots.benchmarks import three_digits
-from experiments import result_file
+from experiments.benchmarks import result_file
 
 Row = dict[str, Any]
 TORCH = ("torch", "torch.compile")

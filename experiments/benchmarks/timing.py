@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.bench_cells import Cell
+from experiments.benchmarks.cells import Cell
 
 Call = Callable[[], Any]
 MATMUL_SIZE = 2048

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from conv_jax.checkpoint import Checkpoints, Restored
 from conv_jax.training import Interval
-from experiments.interrupts import Interrupt
 from experiments.record import Record
-from experiments.run_folder import FolderError, Row, differences
+from experiments.running.interrupts import Interrupt
+from experiments.running.run_folder import FolderError, Row, differences
 from experiments.tables.checkpoints import Checkpointing
 
 

@@ -1,6 +1,6 @@
 """Time a run from the shell to its first step, without and with what a run before it compiled.
 
-    python -m experiments.bench_start configs/lenet5_mnist_fast.toml
+    python -m experiments.benchmarks.start configs/lenet5_mnist_fast.toml
 
 Two processes find an empty compilation cache each, three more what the second left. Each is
 stopped after its first step. Fetch MNIST before, or name its folder in CONV_JAX_DATA.
@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments import compilation_cache
 from experiments import config as configs
+from experiments.running import compilation_cache
 from experiments.tables import LeNet5Config
 
 

@@ -1,4 +1,4 @@
-"""Time what augmentation adds to a training step: `python -m experiments.bench_augment`.
+"""Time what augmentation adds to a training step: `python -m experiments.benchmarks.augment`.
 
 LeNet5 of the notes on batches of 128 grey-value images of 32 x 32, SGD with momentum, steps
 within `lax.scan`; all variants in turns, in one process.
@@ -14,8 +14,8 @@ import optax
 from jax import lax
 
 from conv_jax import augment, losses, models, training
-from experiments import bench_timing
-from experiments.bench_timing import Call, Pace
+from experiments.benchmarks import timing
+from experiments.benchmarks.timing import Call, Pace
 
 NUM_STEPS, BATCH_SIZE, IMAGE_SIZE = 8, 128, 32
 AFFINE = {"rotation": 10.0, "scale": 0.1, "shear": 10.0, "translation": 2.0}
@@ -58,7 +58,7 @@ def main() -> None:
     calls = {name: steps(options) for name, options in VARIANTS.items()}
     for call in calls.values():
         call()
-    turns = bench_timing.time_in_turns(calls, pace=Pace(8.0, 0.0, 10, 30), seed=0)
+    turns = timing.time_in_turns(calls, pace=Pace(8.0, 0.0, 10, 30), seed=0)
     medians = {name: 1e3 * float(np.median(times)) / NUM_STEPS for name, times in turns.items()}
     for name, median in medians.items():
         added = 100 * (median / medians["none"] - 1)

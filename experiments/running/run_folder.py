@@ -11,7 +11,7 @@ import tomli_w
 
 from conv_jax.manifest import sync
 from experiments import config as configs
-from experiments.environment import environment
+from experiments.running.environment import environment
 
 try:
     import fcntl

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from conv_jax import plots
-from experiments import bench_summary
-from experiments.bench_cells import Cell
-from experiments.bench_summary import Row
+from experiments.benchmarks import corr2d_summary
+from experiments.benchmarks.cells import Cell
+from experiments.benchmarks.corr2d_summary import Row
 from experiments.record import Record
 from experiments.tables import BenchCorr2DConfig
 
@@ -67,7 +67,7 @@ def _timings(cells: Sequence[Row], limits: Row) -> plots.Timings:
         kernels=[cell.kernel for cell in shapes],
         sides=np.array([np.sqrt(np.prod(cell.kernel_shape)) for cell in shapes]),
         seconds={
-            name: np.array([bench_summary.seconds(c, name) or np.nan for c in cells])
+            name: np.array([corr2d_summary.seconds(c, name) or np.nan for c in cells])
             for name in names
         },
         bounds={
@@ -91,7 +91,7 @@ def _ratios(
     grid = config.grid
     ratios = np.full((len(grid.sizes), len(grid.kernels)), np.nan)
     for cell in cells:
-        against = bench_summary.ratio(cell, bench_summary.others(cell), ["auto"])
+        against = corr2d_summary.ratio(cell, corr2d_summary.others(cell), ["auto"])
         if (cell["kind"], cell["batch"]) == (kind, batch) and against is not None:
             ratios[grid.sizes.index(cell["n"]), grid.kernels.index(cell["kernel"])] = against.value
     return ratios

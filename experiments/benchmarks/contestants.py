@@ -12,8 +12,8 @@ from jax import lax
 
 from conv_jax import corr2d
 from conv_jax.algorithms import ALGORITHMS
-from experiments import peers
-from experiments.bench_cells import Arrays, Case, Cell, Ready, valid_part
+from experiments.benchmarks import peers
+from experiments.benchmarks.cells import Arrays, Case, Cell, Ready, valid_part
 
 MOST_SHIFTS = 225  # "shifted" unrolls as many terms as the kernel has elements
 TAKE_FACTORS = ("auto", "separable")  # of a separable kernel, these get the column and the row
@@ -24,7 +24,7 @@ class Contestant(NamedTuple):
     """A way to compute a cell."""
 
     make: Callable[[Case], Ready | None]  # None where it refuses the cell
-    growth: str = "taps"  # what its time grows with, as for `bench_timing.predict`
+    growth: str = "taps"  # what its time grows with, as for `timing.predict`
     package: str | None = None  # what has to be installed
     gradients: bool = True  # or values alone
     any_kernel: bool = True  # or separable ones alone

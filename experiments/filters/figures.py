@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from conv_jax import plots
-from experiments.filter_studies import Descended, Study, by_target, shown
+from experiments.filters.studies import Descended, Study, by_target, shown
 
 
 def figures(

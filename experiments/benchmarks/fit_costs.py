@@ -1,4 +1,6 @@
-"""Fit the cost model of "auto" to a benchmark: `python -m experiments.fit_costs RESULT.json`.
+"""Fit the cost model of "auto" to a benchmark.
+
+`python -m experiments.benchmarks.fit_costs RESULT.json`
 
 Prints the table for `conv_jax/algorithms/costs.py`, and how far its predictions are off.
 """
@@ -12,7 +14,7 @@ from scipy.optimize import nnls
 
 from conv_jax.algorithms import costs
 from conv_jax.algorithms.costs import Cost, Count
-from experiments.bench_summary import from_command_line
+from experiments.benchmarks.corr2d_summary import from_command_line
 
 PLAIN = {"stride": (1, 1), "dilation": (1, 1), "real_on_cpu": True}
 

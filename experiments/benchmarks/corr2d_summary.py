@@ -1,6 +1,6 @@
 """What the benchmark of correlation comes to: pure functions of the cells in result.json.
 
-`python -m experiments.bench_summary RESULT.json` prints it.
+`python -m experiments.benchmarks.corr2d_summary RESULT.json` prints it.
 
 A cell is {"n", "kernel", "kind", "batch", "quantity", "times"}, and times give for each
 contestant {"median", "iqr", "rounds"} in seconds, with "compile" where it compiled, or {"skipped":
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import result_file
+from experiments.benchmarks import result_file
 
 Row = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""What it saves to train seeds in one program: python -m experiments.bench_seeds CONFIG.
+"""What it saves to train seeds in one program: python -m experiments.benchmarks.seeds CONFIG.
 
 Times whole commands, start, compilation and figures included, without a compilation cache: all
 seeds in one program; in one process, one after another; and a command for each. Prints ratios.

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.filter_studies import Descended, Flip, Study, by_target, descent_row, row, shown
+from experiments.filters.studies import Descended, Flip, Study, by_target, descent_row, row, shown
 from experiments.printed_table import printed_table
 
 ENOUGH = 16  # samples an element, from which on the errors follow a power of their number

@@ -21,7 +21,7 @@ def use_deterministic_kernels() -> None:
 
     Call it before anything computes, in a notebook in its first cell:
 
-        from experiments.determinism import use_deterministic_kernels
+        from experiments.running.determinism import use_deterministic_kernels
         use_deterministic_kernels()
 
     Other flags in XLA_FLAGS stay. A flag that asks for the same is believed to have stood there

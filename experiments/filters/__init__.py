@@ -1,0 +1,1 @@
+"""What the experiments on kernels and filters are made of."""

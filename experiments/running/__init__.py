@@ -1,0 +1,1 @@
+"""How a run is kept, ends, goes on, and where it runs."""
