@@ -120,6 +120,8 @@ def _value(override: str, text: str) -> Any:
     except (tomllib.TOMLDecodeError, RecursionError):
         if re.fullmatch(r"[^\s\"'\[\]{}=,#]+", text):
             return text
+        if words := re.fullmatch(r"\[([^\"'\[\]{}=#]*)\]", text):
+            return [_value(override, word.strip()) for word in words[1].split(",") if word.strip()]
         raise ConfigError(f"override {override!r}: {text!r} is not a TOML value") from None
 
 

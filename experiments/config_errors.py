@@ -49,8 +49,9 @@ def _mistake(error: ErrorDetails, key: str, known: list[str]) -> str:
         return "required, and not given"
     if error["type"] == "extra_forbidden":
         return f"unknown key{did_you_mean(last, known) or f' (one of: {_listed(known)})'}"
-    if error["type"] == "union_tag_invalid":
-        tags = error.get("ctx", {})["expected_tags"].replace("'", "").split(", ")
+    about = error.get("ctx", {})
+    if "expected_tags" in about:
+        tags = about["expected_tags"].replace("'", "").split(", ")
         word = str(error["input"].get(last))
         return f"unknown {last} {word!r}{did_you_mean(word, tags)} (one of: {_listed(tags)})"
     message = error["msg"].removeprefix("Value error, ")
@@ -72,8 +73,8 @@ def _key(error: ErrorDetails, raw: Any) -> str:
             keys.append(part)
     if is_about_a_key:
         keys.append(parts[-1])
-    if error["type"].startswith("union_tag"):
-        keys.append(error.get("ctx", {})["discriminator"].strip("'"))
+    if discriminator := error.get("ctx", {}).get("discriminator"):
+        keys.append(discriminator.strip("'"))
     return ".".join(map(str, keys))
 
 

@@ -1,5 +1,6 @@
 """Which devices a group of networks is trained on, and how many fit into their memory."""
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from jax.sharding import AxisType, Mesh
 Device = Any  # a jax.Device, which checkers take for a variable
 
 _PART = 0.8  # of what is free; evaluation and what XLA keeps besides take the rest
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def asked(devices: Literal["all"] | int, *, batch_size: int) -> list[Device]:
@@ -83,10 +84,15 @@ def free_bytes(device: Device) -> int:
     if stats and "bytes_limit" in stats:
         return int(_PART * (stats["bytes_limit"] - stats["bytes_in_use"]))
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
-        free = min(free, int(_CGROUP_LIMIT.read_text(encoding="ascii")))
-    except (OSError, ValueError, StopIteration):  # another system, or "max": no limit
-        pass
+    with contextlib.suppress(OSError, LookupError, ValueError):  # another system than Linux
+        free = 1024 * _number(Path("/proc/meminfo"), "MemAvailable:")
+    with contextlib.suppress(OSError, LookupError, ValueError):  # no control group, or no limit
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used + _number(_CGROUP / "memory.stat", "inactive_file"))
     return int(_PART * free)
+
+
+def _number(path: Path, name: str) -> int:
+    """Return the number after a name, of a file with a name and a number a line."""
+    lines = map(str.split, path.read_text(encoding="ascii").splitlines())
+    return {line[0]: int(line[1]) for line in lines}[name]

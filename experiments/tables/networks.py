@@ -1,6 +1,6 @@
 """The tables of the experiments that train networks."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
@@ -51,15 +51,22 @@ class SmallNetModel(Section):
     )
 
 
-def _preset(model: Any) -> str:
-    """Return the first preset of the table that a model's preset is of; LeNet5's are the rest."""
+def _kind(model: Any) -> Any:
+    """Return the tag of the table that has a model's preset, or a preset that none has."""
     given = model.get("preset") if isinstance(model, dict) else getattr(model, "preset", None)
-    return "small" if given == "small" else "notes"
+    return "notes" if given is None or given in _LENET5_PRESETS else given
 
 
+_LENET5_PRESETS = get_args(LeNet5Layers.model_fields["preset"].annotation)
+_PRESETS = ", ".join(map(repr, (*_LENET5_PRESETS, "small")))
 NetworkModel = Annotated[
     Annotated[LeNet5Model, Tag("notes")] | Annotated[SmallNetModel, Tag("small")],
-    Discriminator(_preset),
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_preset",
+        custom_error_message="unknown preset",
+        custom_error_context={"discriminator": "preset", "expected_tags": _PRESETS},
+    ),
 ]
 
 

@@ -61,6 +61,11 @@ MISTAKES = {
         "override 'train={epochs=0}': train.epochs: "
         "input should be greater than or equal to 1, got 0",
     ),
+    "unlike_any_preset": (
+        ["model.preset=smal"],
+        "override 'model.preset=smal': model.preset: unknown preset 'smal'; "
+        "did you mean 'small'? (one of: d2l, lecun1998, notes, small)",
+    ),
     "out_of_range": (
         ["data.batch_size=0"],
         "override 'data.batch_size=0': data.batch_size: "
@@ -308,3 +313,13 @@ def test_whole_number_serves_as_float(lenet5_toml):
 def test_resolved_config_is_toml():
     text = tomli_w.dumps(config.dump(config.load(Path("configs/learn_kernel.toml"))))
     assert tomllib.loads(text)["model"]["initial"] == [[-0.1705, 0.4315]]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("[sgd, adamw]", ["sgd", "adamw"]), ("[notes,]", ["notes"]), ("[x, 1e-3]", ["x", 1e-3])],
+)
+def test_words_of_a_list_need_no_quotes(tmp_path, text, value):
+    (tmp_path / "c.toml").write_text(LENET5)
+    loaded = config.load(tmp_path / "c.toml", [f"sweep.optimizer.name={text}"])
+    assert loaded.sweep == {"optimizer": {"name": value}}

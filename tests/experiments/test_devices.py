@@ -62,3 +62,18 @@ def test_several_processes_share_all_devices_and_every_batch(
 def test_free_memory_is_a_part_of_the_machine():
     free = devices.free_bytes(jax.devices()[0])
     assert 2**26 < free < 2**45
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"), [(2**30, 0.8 * (2**30 - 2**28 + 2**27)), ("max", None)], ids=["some", "none"]
+)
+def test_a_control_group_limits_memory_but_not_what_it_holds_of_files(
+    monkeypatch, tmp_path, limit, free
+):
+    without = devices.free_bytes(jax.devices()[0])
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{2**28}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {2**27}\nactive_file 7\n")
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    expected = pytest.approx(without, rel=0.5) if free is None else int(free)
+    assert devices.free_bytes(jax.devices()[0]) == expected
