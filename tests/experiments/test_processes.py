@@ -1,4 +1,4 @@
-"""Runs that several processes of this machine share, each with one CPU device."""
+"""Runs that several devices share, of one process or of one each of several."""
 
 import itertools
 import json
@@ -35,17 +35,26 @@ def start(tmp_path):
     """Start the processes of a run, each with a file for what it says; none outlives the test."""
     started = []
 
-    def start_all(count, *words):
+    def start_all(count, *words, num_devices=1):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        where = [f"distributed.coordinator=127.0.0.1:{port}", f"distributed.num_processes={count}"]
-        command = [sys.executable, "-m", "experiments", "run", SMOKE, *TINY, *words, *where]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+        command = [sys.executable, "-m", "experiments", "run", SMOKE, *TINY, *words]
+        environment = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": f"{num_devices}",
+        }
         for index in range(count):
+            where = {
+                "coordinator": f"127.0.0.1:{port}",
+                "num_processes": count,
+                "process_id": index,
+            }
+            others = [f"distributed.{key}={value}" for key, value in where.items()]
             with (tmp_path / f"said{index}").open("w") as said:
                 process = subprocess.Popen(
-                    [*command, f"distributed.process_id={index}"],
+                    command if count == 1 else [*command, *others],
                     **{"env": environment, "stdout": said, "stderr": subprocess.STDOUT},
                 )
             started.append(process)
@@ -76,11 +85,14 @@ def bound(losses):
 
 
 @pytest.mark.parametrize(
-    ("count", "seeds"), [(2, 2), (4, 1)], ids=["two_share_networks", "four_share_batches"]
+    ("count", "num_devices", "seeds"),
+    [(1, 8, 8), (2, 1, 2), (4, 1, 1)],
+    ids=["eight_devices_share_networks", "two_share_networks", "four_share_batches"],
 )
-def test_a_run_is_what_it_is_on_one_device(tmp_path, start, monkeypatch, count, seeds):
+def test_a_run_is_what_it_is_on_one_device(tmp_path, start, monkeypatch, count, num_devices, seeds):
     folder, alone = tmp_path / "run", tmp_path / "alone"
-    running = start(count, f"seeds={seeds}", "--out", str(folder))
+    words = f"seeds={seeds}", "--out", str(folder)
+    running = start(count, *words, num_devices=num_devices)
     statuses = [process.wait(timeout=240) for process in running]
     assert statuses == [0] * count, [said(tmp_path, index) for index in range(count)]
 
@@ -95,8 +107,12 @@ def test_a_run_is_what_it_is_on_one_device(tmp_path, start, monkeypatch, count, 
     losses = np.array([row["loss"] for row in expected])
     np.testing.assert_allclose([row["loss"] for row in shared], losses, rtol=0, atol=bound(losses))
     assert np.ptp(losses) > 3 * bound(losses)
-    assert json.loads((folder / "environment.json").read_text())["processes"] == count
-    assert "test accuracy" not in said(tmp_path, count - 1)
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["processes"] == count
+    assert len(environment["devices"]) == count * num_devices
+    assert ["test accuracy" in said(tmp_path, i) for i in range(count)] == [True] + [False] * (
+        count - 1
+    )
 
 
 def lasting(start, folder, seconds=120):
