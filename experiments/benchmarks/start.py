@@ -15,9 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments import config as configs
+from experiments.benchmarks import lenet5_file
 from experiments.running import compilation_cache
-from experiments.tables import LeNet5Config
 
 
 def first_step(config: Path, cache: Path) -> float:
@@ -64,12 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("config", type=Path, metavar="CONFIG", help="TOML of lenet5")
     config: Path = parser.parse_args().config
-    try:
-        loaded = configs.load(config)
-    except configs.ConfigError as error:
-        parser.exit(2, f"{error}\n")
-    if not isinstance(loaded, LeNet5Config):
-        parser.exit(2, f"{config}: experiment: expected 'lenet5', got {loaded.experiment!r}\n")
+    lenet5_file.load(parser, config)
     cold, warm = [], []
     for num_warm in (0, 3):
         with tempfile.TemporaryDirectory() as cache:

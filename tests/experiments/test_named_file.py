@@ -77,8 +77,9 @@ def test_the_result_of_another_experiment_is_refused(monkeypatch, capsys, progra
     ],
     ids=["absent", "other"],
 )
-def test_no_config_to_start_is_one_line_and_status_2(monkeypatch, capsys, file, said):
-    assert answer(monkeypatch, capsys, "start", file) == (2, said)
+@pytest.mark.parametrize("name", ["start", "checkpoints"])
+def test_no_config_to_start_is_one_line_and_status_2(monkeypatch, capsys, name, file, said):
+    assert answer(monkeypatch, capsys, name, file) == (2, said)
 
 
 @pytest.mark.parametrize("name", [*PROGRAMS, "start"])
