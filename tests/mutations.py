@@ -38,6 +38,13 @@ SEPARABLE = "tests/test_separable.py"
 
 MUTATIONS = (
     Mutation(
+        "on_cpu: programs inlined by XLA where shard_map has divided",
+        "multichannel/primitive.py",
+        "context.manual_axes == frozenset(context.mesh.axis_names)",
+        "False",
+        (CONVOLUTION, "-k", "keeps_apart"),
+    ),
+    Mutation(
         "shifted: offset by the wrong row",
         "algorithms/shifted.py",
         "(c, a * dilation[0], b * dilation[1])",

@@ -523,3 +523,20 @@ def test_flax_layers_take_it(flax, options):
 
     tolerance = 1e-2 if "dtype" in options else 1e-6  # of bfloat16, rounded once
     np.testing.assert_allclose(actual, output(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["one_device", "shard_map"])
+def test_programs_are_functions_that_xla_keeps_apart(mapped):
+    layer = functools.partial(
+        cj.conv_general_dilated,
+        window_strides=(1, 1),
+        padding="VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    if mapped:
+        mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+        spec = jax.sharding.PartitionSpec("x")
+        specs = {"in_specs": (spec, jax.sharding.PartitionSpec()), "out_specs": spec}
+        layer = jax.shard_map(layer, mesh=mesh, **specs)
+    images, kernel = jnp.ones((128, 32, 32, 1)), jnp.ones((5, 5, 1, 20))
+    assert 'inlineable = "false"' in jax.jit(layer).lower(images, kernel).as_text()
