@@ -98,7 +98,8 @@ class Checkpoints:
         try:
             self._write(step, leaves, text)
         except (OSError, RuntimeError, ValueError) as error:
-            self._clear_away(ignore_errors=True)
+            if jax.process_index() == 0:  # the others could take away what it still writes
+                self._clear_away(ignore_errors=True)
             why = _reason(error)
             raise CheckpointError(f"{self.folder}: step {step} cannot be saved: {why}") from error
 
@@ -121,7 +122,10 @@ class Checkpoints:
         if step is None and not damaged:
             return None
         if step is None:
-            raise CheckpointError(f"{self.folder}: no checkpoint is sound: {damaged}")
+            raise CheckpointError(
+                f"{self.folder}: no checkpoint is sound: {damaged}; without that folder the run "
+                "begins anew"
+            )
         path, abstract = self._path(step), _leaves(abstract_state)
         described = json.loads((path / ABOUT).read_text(encoding="utf-8"))
         if described["format"] != FORMAT:
@@ -172,7 +176,7 @@ class Checkpoints:
             partial.rename(self._path(step))
             manifest.sync(self.folder)
             for old in self._sound(self._steps())[: -self.keep]:
-                shutil.rmtree(self._path(old).rename(self._partial(old)))
+                shutil.rmtree(self._path(old).rename(self._partial(old)), ignore_errors=True)
 
     def _clear_away(self, *, ignore_errors: bool = False) -> None:
         for leftover in self.folder.glob("*.partial*"):

@@ -70,6 +70,17 @@ def agree(value: Any) -> Any:
     return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes())
 
 
+def is_same(value: Any) -> bool:
+    """Tell whether all processes give the same; all must call it.
+
+    Args:
+      value: what JSON can hold.
+    """
+    if jax.process_count() == 1:
+        return True
+    return largest(int(agree(value) != json.loads(json.dumps(value)))) == 0
+
+
 def largest(number: int) -> int:
     """Return the largest of what the processes give; all must call it.
 

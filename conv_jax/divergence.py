@@ -1,5 +1,7 @@
 """Divergence: find the step at which training stopped having numbers, and say why."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 _CHECKED = ("loss", "grad_norm", "update_norm")
@@ -7,6 +9,8 @@ _CHECKED = ("loss", "grad_norm", "update_norm")
 
 class DivergedError(ArithmeticError):
     """A loss, a gradient or an update stopped being a number."""
+
+    networks: Mapping[int, "DivergedError"] = {}  # of several that all diverged, what each did
 
 
 class Watch:
@@ -36,8 +40,13 @@ class Watch:
                 good = _describe(columns[:, count - 1, index], step=step + count)
                 self._last_good[index] = good
             if count < num_steps:
-                bad = _describe(columns[:, count, index], step=step + count + 1)
-                self.errors[index] = _diverged(bad, last_good=self._last_good.get(index))
+                measured = columns[:, count, index]
+                bad = _describe(measured, step=step + count + 1)
+                self.errors[index] = _diverged(
+                    bad,
+                    last_good=self._last_good.get(index),
+                    has_gradient=bool(np.isfinite(measured[:2]).all()),
+                )
         return max(counts, default=0)
 
 
@@ -52,8 +61,12 @@ def _describe(measured: np.ndarray, *, step: int) -> str:
     return f"{loss:.4g} at step {step} (gradient norm {grad_norm:.3g}, update {update_norm:.3g})"
 
 
-def _diverged(bad: str, *, last_good: str | None) -> DivergedError:
+def _diverged(bad: str, *, last_good: str | None, has_gradient: bool) -> DivergedError:
     """Return the error for a step that is not finite, with the likely cause."""
+    if last_good is None and has_gradient:
+        return DivergedError(
+            f"loss {bad}, the first step; likely cause: the learning rate is too high; lower it"
+        )
     if last_good is None:
         cause = "the images, targets or initial parameters are not finite, or the learning rate"
         return DivergedError(f"loss {bad}, the first step; likely cause: {cause}")

@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -178,7 +178,8 @@ def train(
     Raises:
       ValueError: if a number is below 1, the batch larger than the data, or neither K nor the
         batch a multiple of the devices.
-      DivergedError: when a loss, gradient or update is not finite, of all K networks. The steps
+      DivergedError: when a loss, gradient or update is not finite, of all K networks, which
+        its `networks` tells apart. The steps
         before it are yielded first, with `ends_epoch` False and a state that is of no use.
     """
     num_examples = data.images.shape[0]
@@ -197,20 +198,26 @@ def train(
         state = place(state, mesh)
         data = devices.put(data, NamedSharding(mesh, P()))
 
-    def advance(state: TrainState, epoch: int, count: int) -> tuple[TrainState, Columns]:
-        order = _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
+    def order_of(state: TrainState, epoch: int) -> jax.Array:
+        return _epoch_order(state.key, epoch, num_examples, (num_batches, batch_size))
+
+    def advance(state: TrainState, order: jax.Array, count: int) -> tuple[TrainState, Columns]:
         state, metrics = _steps(
             state, data, order, count, train_step=train_step, most=interval, mesh=mesh
         )
         fetched = devices.fetch(metrics)
         return state, {name: column[:count] for name, column in fetched.items()}
 
-    state, _ = advance(state, 0, 0)  # compiles, so that no interval's seconds hold that
+    epoch = step // num_batches
+    order = order_of(state, epoch)
+    state, _ = advance(state, order, 0)  # compiles, so that no interval's seconds hold that
     while step < num_epochs * num_batches:
-        epoch, done = divmod(step, num_batches)
-        count = min(interval, num_batches - done)
+        count = min(interval, num_batches - step % num_batches)
         start = time.perf_counter()
-        state, metrics = advance(state, epoch, count)
+        if epoch < step // num_batches:
+            epoch = step // num_batches
+            order = order_of(state, epoch)
+        state, metrics = advance(state, order, count)
         seconds = time.perf_counter() - start
         num_good = watch.see(metrics, step=step)
         good = {name: column[:num_good] for name, column in metrics.items()}
@@ -221,7 +228,9 @@ def train(
             diverged = dict(watch.errors)
             yield state, Interval(epoch + 1, step, good, seconds, ends_epoch, diverged)
         if not whole:
-            raise list(watch.errors.values())[-1]
+            error = list(watch.errors.values())[-1]
+            error.networks = dict(watch.errors)
+            raise error
 
 
 def place(state: TrainState, mesh: Mesh) -> TrainState:
@@ -279,6 +288,8 @@ def evaluate(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Evaluate a classifier on every example, the ragged last batch included.
 
+    Networks that devices share, as `train` yields them, stay where they are.
+
     Args:
       apply: (params, images) -> logits [B, classes], or [K, B, classes] of K networks.
       params: the parameters.
@@ -295,17 +306,18 @@ def evaluate(
     _check_at_least_1(batch_size=batch_size)
     num_examples = len(data.labels)
     batch_size = min(batch_size, num_examples)
-    logits = []
+    logits, mesh = [], _mesh_of_networks(params)
     for start in range(0, num_examples, batch_size):
         images = data.images[start : start + batch_size]
         missing = batch_size - images.shape[0]
         padded = jnp.pad(images, ((0, missing),) + ((0, 0),) * (images.ndim - 1))
-        logits.append(_apply(apply, params, padded)[..., : batch_size - missing, :])
-    outputs = jnp.concatenate(logits, axis=-2)
+        logits.append(_apply(apply, params, padded, mesh)[..., : batch_size - missing, :])
+    labels = devices.fetch(data.labels)
+    outputs = np.concatenate(devices.fetch(logits), axis=-2)
     losses = optax.softmax_cross_entropy_with_integer_labels(
-        outputs, jnp.broadcast_to(data.labels, outputs.shape[:-1])
+        outputs, np.broadcast_to(labels, outputs.shape[:-1])
     )
-    outputs, labels, losses = devices.fetch((outputs, data.labels, losses))
+    losses = np.asarray(losses)
     correct = outputs.argmax(axis=-1) == labels[(None,) * (outputs.ndim - 2)]
     return {
         "loss": losses.astype(np.float64).mean(axis=-1),
@@ -365,8 +377,7 @@ def _steps(
         out_specs=(P(axis), P(None, axis)),
         check_vma=False,  # nothing is exchanged, and a step need not know that it is split
     )
-    state, metrics = loop(state, data, order, count)
-    return state, lax.with_sharding_constraint(metrics, NamedSharding(mesh, P()))
+    return loop(state, data, order, count)
 
 
 def _loop(
@@ -399,9 +410,22 @@ def _divides_networks(mesh: Mesh, state: TrainState) -> bool:
     return state.step.ndim == 1 and state.step.size % mesh.size == 0
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _apply(apply: Apply, params: Params, images: jax.Array) -> jax.Array:
-    return apply(params, images)
+def _mesh_of_networks(params: Params) -> Mesh | None:
+    """Return the devices that share K networks, None where there is nothing to share."""
+    sharding = getattr(jax.tree.leaves(params)[0], "sharding", None)
+    if isinstance(sharding, NamedSharding) and any(sharding.spec):
+        return cast(Mesh, sharding.mesh)
+    return None
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _apply(apply: Apply, params: Params, images: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Compute logits; of networks that the devices of a mesh share, each device its own."""
+    if mesh is None:
+        return apply(params, images)
+    spec = P(*mesh.axis_names)
+    options = {"in_specs": (spec, P()), "out_specs": spec, "check_vma": False}
+    return jax.shard_map(apply, mesh=mesh, **options)(params, images)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ Exit status: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 interr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    arguments, is_child = sys.argv[1:] if arguments is None else arguments, processes.adopt()
+    is_shell = arguments is None
+    arguments, is_child = sys.argv[1:] if is_shell else arguments, processes.adopt()
     parser = _parser()
     options, extra = parser.parse_known_args(arguments)
     trains = options.command in (run, sweep)
@@ -46,11 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if trains:
         _sort_words(parser, options, [*options.words, *extra])  # extra: those after an option
     options.arguments, options.is_child = arguments, is_child
+    status = _status(options)
+    if (is_child and not options.ends_with_all) or (is_shell and options.leaves_at_once):
+        processes.leave(status)
+    return status
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
     try:
-        status = options.command(options)
-        if is_child and status in (FAILED, MISTAKE):
-            processes.leave(status)
-        return status
+        return options.command(options)
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -60,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # a reader such as head has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:
+        if not options.is_child:
+            raise
+        traceback.print_exc()
+        return FAILED
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,8 +108,17 @@ def _execute(
     from conv_jax.divergence import DivergedError
 
     distributed = getattr(config, "distributed", None)
+    resumable = configs.saves_checkpoints(config)
+    if distributed:
+        options.others = processes.words(distributed)
     if distributed and not options.is_child:
-        return processes.supervise(options.arguments, how_to_go_on=_how_to_go_on(options))
+
+        def go_on() -> str:
+            folder = options.resume or options.out  # else the child has chosen one
+            begun = folder is None or (folder / "config.toml").exists()
+            return _how_to_go_on(options) if resumable and begun else ""
+
+        return processes.supervise(options.arguments, how_to_go_on=go_on)
     import jax
 
     from conv_jax.devices import agree
@@ -109,7 +130,6 @@ def _execute(
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
-    resumable = configs.saves_checkpoints(config)
     options.folder = options.resume or options.out or default_folder(options.config)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
@@ -127,21 +147,26 @@ def _execute(
         record = open_record(options.folder, configs.dump(config), resume=resume)
     except FinishedError as finished:
         console.print(finished)
+        options.ends_with_all = True
         return 0
-    except (FolderError, FileNotFoundError, ValueError) as error:
-        print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
-        return MISTAKE
-    except (OSError, ImportError, RuntimeError, MemoryError) as error:
-        print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
-        return FAILED
+    except Exception as error:
+        options.ends_with_all = isinstance(error, FolderError)
+        if processes.is_loss(error):
+            return _say_loss(options, error, resumable=resumable)
+        if isinstance(error, FolderError | FileNotFoundError | ValueError):
+            print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
+            return MISTAKE
+        if isinstance(error, OSError | ImportError | RuntimeError | MemoryError):
+            print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+            return FAILED
+        raise
     try:
         with record.running():
             run(task, record, console)
     except Exception as error:
+        options.ends_with_all = isinstance(error, DivergedError)
         if processes.is_loss(error):
-            lost = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
-            print(f"{lost}; {_how_to_go_on(options)}", file=sys.stderr)
-            return FAILED
+            return _say_loss(options, error, resumable=resumable)
         if not isinstance(
             error, DivergedError | FolderError | OSError | RuntimeError | MemoryError
         ):
@@ -155,7 +180,10 @@ def _execute(
         print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
         if resumable:
             print(_how_to_go_on(options), file=sys.stderr)
+        options.ends_with_all = isinstance(error, Interrupted)
+        options.leaves_at_once = not isinstance(error, Interrupted)  # some threads may not end
         return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
+    options.ends_with_all = True
     console.print(f"run folder: {record.folder}")
     return 0
 
@@ -211,7 +239,15 @@ def _how_to_go_on(options: argparse.Namespace) -> str:
     word = "sweep" if options.command is sweep else "run"
     folder = options.folder or options.resume or options.out
     command = shlex.join(["python", "-m", "experiments", word, "--resume"])
-    return f"go on with: {command} {shlex.quote(str(folder)) if folder else 'DIR'}"
+    words = [shlex.quote(str(folder)) if folder else "DIR", *map(shlex.quote, options.others)]
+    return f"go on with: {command} {' '.join(words)}"
+
+
+def _say_loss(options: argparse.Namespace, error: Exception, *, resumable: bool) -> int:
+    """Say in a line that the run lost another of its processes, and return the exit status."""
+    line = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
+    print(f"{line}; {_how_to_go_on(options)}" if resumable else line, file=sys.stderr)
+    return FAILED
 
 
 def _source(options: argparse.Namespace, message: str) -> str:
@@ -241,6 +277,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Whether all processes of a run end at this point; one that ends alone does not wait for them.
+    parser.set_defaults(ends_with_all=False, leaves_at_once=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]\n       %(prog)s --resume DIR"
@@ -261,7 +299,7 @@ def _parser() -> argparse.ArgumentParser:
         runner.add_argument(
             "--resume", type=_folder, metavar="DIR", help="go on with the run in a folder"
         )
-        runner.set_defaults(command=command, folder=None)
+        runner.set_defaults(command=command, folder=None, others=[])
 
     lister = commands.add_parser("list", help="list the configs")
     lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"))

@@ -29,10 +29,17 @@ def explain(
       The lines, in the order of the keys.
     """
     lines: dict[str, str] = {}
+    literals: set[str] = set()
     for details in errors:
         key = _key(details, raw)
         known = list(known_keys(details["loc"]))
-        lines.setdefault(key, f"{source(key)}: {key}: {_mistake(details, key, known)}")
+        mistake = _mistake(details, key, known)
+        if key in lines and key in literals:  # a word, or else a value of another kind
+            word, got = lines[key].rsplit(", got ", 1)
+            mistake = mistake.rpartition(", got ")[0].removeprefix("input should be ")
+            lines[key] = f"{word} or {mistake}, got {got}"
+        lines.setdefault(key, f"{source(key)}: {key}: {mistake}")
+        literals = {key} if details["type"] == "literal_error" else set()
     return list(lines.values())
 
 

@@ -1,5 +1,6 @@
 """LeNet5 on images of digits or clothes: train for every seed, evaluate, draw."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from conv_jax import augment, losses, models, optimizers, training
+from conv_jax.devices import is_same
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, TrainState, TrainStep
 from experiments import images, lenet5_figures
@@ -28,6 +30,8 @@ def prepare(config: LeNet5Config) -> Task:
       OSError: for data that cannot be found or fetched.
     """
     dataset = images.load(config.data)
+    if not is_same([zlib.crc32(part.tobytes()) for part in dataset.train]):
+        raise ValueError("data: expected the training images of process 0 in all processes")
     mean, std = images.moments(dataset.train.images)
     shape = dataset.train.images.shape[1:]
     network = models.SmallNet if config.model.preset == "small" else models.LeNet5

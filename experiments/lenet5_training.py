@@ -3,9 +3,10 @@
 import collections
 import dataclasses
 import functools
+import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import jax
@@ -116,7 +117,9 @@ def train_all(
             part = make_part(
                 record,
                 f"{name}{start}-{start + size - 1}",
-                belongs=functools.partial(_is_of_any, networks=group),
+                belongs=functools.partial(
+                    _is_of_any, identities={_identity(_named(network)) for network in group}
+                ),
                 options=task.config.checkpoint,
                 interrupt=interrupt,
             )
@@ -134,7 +137,11 @@ def refuse_diverged(outcomes: Sequence[Outcome], record: Record) -> None:
     lost = [f"{outcome.network}: {outcome.diverged}" for outcome in outcomes if outcome.diverged]
     if lost:
         record.report({"diverged": lost})
-        raise DivergedError(outcomes[0].diverged if len(outcomes) == 1 else "; ".join(lost))
+        raise DivergedError(
+            outcomes[0].diverged
+            if len(outcomes) == 1
+            else f"{len(lost)} of {len(outcomes)} networks diverged; {lost[0]}"
+        )
 
 
 def _divide(
@@ -143,25 +150,42 @@ def _divide(
     """Return how many networks each program has; a run that goes on has the same as before."""
     if len(networks) == 1:
         return [1]
+    num_devices, free = len(task.devices), free_bytes(jax.local_devices()[0])
     for row in record.rows():
         if row["kind"] == "programs" and row["name"] == name:
+            if row["devices"] > num_devices:
+                _refuse_more_than_fit(task, networks, row["sizes"], free=free)
             return row["sizes"]
-    num_devices, free = len(task.devices), free_bytes(jax.local_devices()[0])
     most = -(-len(networks) // num_devices)
     most = min(most, task.config.at_once or most)
     needed = _bytes(task, networks[:most])
     while most > 1 and needed > free:
         most = -(-most // 2)
         needed = _bytes(task, networks[:most])
+    most = -devices.largest(-most)  # the least, for the memory of processes differs
     sizes = group_sizes(len(networks), num_devices=num_devices, most=most)
-    sizes = devices.agree(sizes)  # for the memory of processes differs
     console.print(
         f"{len(networks)} networks in {_counted(len(sizes), 'program')} on "
         f"{_counted(num_devices, 'device')}, {needed / 2**30:.2f} GiB each of the "
         f"{free / 2**30:.1f} that it may take"
     )
-    record.log({"kind": "programs", "name": name, "sizes": sizes, "bytes": needed})
+    divided = {"sizes": sizes, "devices": num_devices, "bytes": needed}
+    record.log({"kind": "programs", "name": name, **divided})
     return sizes
+
+
+def _refuse_more_than_fit(
+    task: Task, networks: Sequence[Network], sizes: Sequence[int], *, free: int
+) -> None:
+    """Check that the programs of a run that goes on fit, which fitted on the devices it had."""
+    num_devices = len(task.devices)
+    held = max(size // num_devices if size % num_devices == 0 else size for size in sizes)
+    needed = _bytes(task, networks[:held])
+    if held > 1 and needed > free:
+        raise MemoryError(
+            f"devices: {held} networks of this run need {needed / 2**30:.1f} GiB on one of "
+            f"{_counted(num_devices, 'device')}, which may take {free / 2**30:.1f}; give it more"
+        )
 
 
 def _counted(number: int, noun: str) -> str:
@@ -236,16 +260,17 @@ def train(
                 if interval.ends_epoch:
                     params = jax.tree.map(jnp.copy, _evaluated(state))  # for the state is donated
                     rows += _evaluation_rows(task, networks, params, epoch=interval.epoch)
-                for row in rows:
-                    part.log(row)
+                part.log(*rows)
                 diverged = {k: str(error) for k, error in interval.diverged.items()} | diverged
                 part.notes["diverged"] = {str(index): what for index, what in diverged.items()}
                 report(interval.step, _progress_text(part.rows, task.evaluated_on))
                 part.after(interval, state, num_epochs=config.train.epochs)
         except DivergedError as error:
-            diverged = {index: diverged.get(index, str(error)) for index in range(len(networks))}
+            diverged = {k: str(each) for k, each in error.networks.items()} | diverged
     params = devices.fetch(params)
-    outcomes = []
+    outcomes, rows_of = [], collections.defaultdict(list)
+    for row in part.rows:
+        rows_of[_identity(row)].append(row)
     for index, network in enumerate(networks):
         own = jax.tree.map(lambda leaf, i=index: leaf[i], params) if len(networks) > 1 else params
         outcomes.append(
@@ -253,7 +278,7 @@ def train(
                 task,
                 network,
                 params=own,
-                rows=[row for row in part.rows if _is_of(row, network)],
+                rows=rows_of[_identity(_named(network))],
                 compile_seconds=compile_seconds or 0.0,
                 diverged=diverged.get(index),
             )
@@ -303,7 +328,7 @@ def _evaluated(state: TrainState) -> Any:
 
 
 def _training_rows(networks: Sequence[Network], interval: Interval) -> list[Row]:
-    """Return the means over an interval, a line for every network that still has numbers."""
+    """Return the means over an interval, a line for every network, of those that diverged too."""
     rows = []
     for index, network in enumerate(networks):
         columns = {k: v.reshape(len(v), -1)[:, index] for k, v in interval.metrics.items()}
@@ -337,13 +362,14 @@ def _named(network: Network) -> Row:
     return {"seed": network.seed, **({"setting": network.setting} if network.setting else {})}
 
 
-def _is_of_any(row: Row, *, networks: Sequence[Network]) -> bool:
+def _identity(row: Row) -> str:
+    """Return what tells the rows of a network from those of others."""
+    return json.dumps([row.get("seed"), row.get("setting", {})])
+
+
+def _is_of_any(row: Row, *, identities: Set[str]) -> bool:
     """Tell whether a line is of one of the networks."""
-    return any(_is_of(row, network) for network in networks)
-
-
-def _is_of(row: Row, network: Network) -> bool:
-    return row.get("seed") == network.seed and row.get("setting", {}) == network.setting
+    return _identity(row) in identities
 
 
 def _progress_text(rows: list[Row], evaluated_on: str) -> str:

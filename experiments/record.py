@@ -55,10 +55,10 @@ class Record:
         """The file of the rows."""
         return self.folder / run_folder.METRICS
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl."""
+    def log(self, *rows: Mapping[str, Any]) -> None:
+        """Append lines to metrics.jsonl."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(run_folder.line_of(row))
+            file.writelines(map(run_folder.line_of, rows))
 
     def rows(self) -> list[Row]:
         """Return what was logged, by earlier sessions of a resumed run too.
@@ -125,7 +125,7 @@ class Follower(Record):
         """Name the folder, which all processes share, and the config."""
         self.folder, self.config, self.results = folder, dict(config), {}
 
-    def log(self, row: Mapping[str, Any]) -> None:
+    def log(self, *rows: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def rows(self) -> list[Row]:
@@ -161,10 +161,12 @@ def open_record(folder: Path, config: Mapping[str, Any], *, resume: bool = False
       resume: go on with the run in the folder.
 
     Raises:
-      FolderError: in all processes, as `Record` does in the first.
+      FolderError: in all processes, as `Record` does in the first; if they were asked for different
+        things; if the folder is not the same for all.
     """
     if jax.process_count() == 1:
         return Record(folder, config, resume=resume)
+    _refuse_differences(config)
     record, error = Follower(folder, config), None
     if jax.process_index() == 0:
         try:
@@ -175,7 +177,17 @@ def open_record(folder: Path, config: Mapping[str, Any], *, resume: bool = False
     if refused is not None:
         is_finished, message = refused
         raise error or (FinishedError if is_finished else FolderError)(message)
+    path = folder / run_folder.ENVIRONMENT  # holds the time, so no other run has the same
+    if not devices.is_same(path.read_text(encoding="utf-8") if path.is_file() else ""):
+        raise FolderError(f"--out: expected a folder that all processes share, got {folder}")
     return record
+
+
+def _refuse_differences(config: Mapping[str, Any]) -> None:
+    differing = run_folder.differences(devices.agree(dict(config)), config)
+    if devices.largest(int(bool(differing))):
+        here = differing or "another process differs"
+        raise FolderError(f"expected the config of process 0 in all, but {here}")
 
 
 def _in_palette(image: Image.Image, palette: UInt8[np.ndarray, "256 3"]) -> Image.Image:
@@ -195,8 +207,8 @@ def _in_palette(image: Image.Image, palette: UInt8[np.ndarray, "256 3"]) -> Imag
 
 
 def default_folder(config_path: Path) -> Path:
-    """Return runs/CONFIG-DATE-TIME, with a number after it if that is taken."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    """Return runs/CONFIG-DATE-TIME, to the millisecond, with a number after it if it is taken."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     first = Path("runs") / f"{config_path.stem}-{stamp}"
     numbered = (first.with_name(f"{first.name}-{number}") for number in range(2, 1000))
     return next(path for path in (first, *numbered) if not path.exists())

@@ -41,6 +41,15 @@ NUMBERS = frozenset(
 )
 
 
+# What a run has once; where images are held out for, its numbers are of them or of the test set.
+_COMMON = frozenset(
+    {
+        *("at_once", "checkpoint", "deterministic", "devices", "distributed"),
+        *("seed", "seeds", "sweep"),
+    }
+)
+
+
 class Group(NamedTuple):
     """The settings that differ in numbers alone, and so share a program."""
 
@@ -78,15 +87,30 @@ def load(path: Path, overrides: Sequence[str]) -> Sweep:
             f"{path}: sweep: expected a config of lenet5 with a table of lists, as in "
             "sweep.optimizer.learning_rate = [0.02, 0.05]"
         )
+
+    def source(key: str) -> str:
+        """Tell where an axis was given."""
+        given = [o for o in overrides if o.partition("=")[0].strip() == f"sweep.{key}"]
+        return f"override {given[-1]!r}" if given else str(path)
+
     for key, values in axes.items():
+        if key == "data.holdout" or key.partition(".")[0] in _COMMON:
+            raise configs.ConfigError(f"{source(key)}: sweep.{key}: the same for all settings")
         if not isinstance(values, list) or not values or _repeats(values):
             raise configs.ConfigError(
-                f"{path}: sweep.{key}: expected a list of different values, got {values!r}"
+                f"{source(key)}: sweep.{key}: expected a list of one value or more, each another, "
+                f"got {values!r}"
             )
 
     def at(setting: Setting) -> LeNet5Config:
-        given = [f"{key}={json.dumps(value)}" for key, value in setting.items()]
-        changed = configs.load(path, [*overrides, "sweep=none", *given])
+        given = {key: f"{key}={json.dumps(value)}" for key, value in setting.items()}
+        try:
+            changed = configs.load(path, [*overrides, "sweep=none", *given.values()])
+        except configs.ConfigError as error:
+            text = str(error)
+            for key, override in given.items():
+                text = text.replace(f"override {override!r}: ", f"{source(key)}: sweep.")
+            raise configs.ConfigError(text) from None
         if not isinstance(changed, LeNet5Config):
             raise configs.ConfigError(f"{path}: sweep.experiment: expected no such axis")
         return changed
@@ -140,7 +164,9 @@ def run(sweep: Sweep, record: Record, console: Console) -> None:
     record.report({"evaluated_on": evaluated_on, "settings": [_as_json(line) for line in lines]})
     text = markdown(sweep, lines, evaluated_on=evaluated_on)
     record.save_text("table.md", text)
-    console.print(printed(sweep, lines, evaluated_on=evaluated_on))
+    table = printed(sweep, lines, evaluated_on=evaluated_on)
+    widest = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, width=max(widest, console.width))
     if evaluated_on == "test":
         console.print(
             "These are test images: to choose among settings, hold training images out with "

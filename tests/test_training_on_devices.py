@@ -4,7 +4,9 @@ import jax
 import numpy as np
 import pytest
 import test_many_networks as networks
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from conv_jax import devices, training
 
 on_eight = pytest.mark.skipif(jax.device_count() < 8, reason="run by test_sharding.py")
 
@@ -41,3 +43,38 @@ def test_what_the_devices_do_not_divide_is_refused():
     message = "batch_size: expected a multiple of the 8 devices, got 9"
     with pytest.raises(ValueError, match=message):
         networks.train(networks.together(), mesh=mesh(8), batch_size=9)
+
+
+@on_eight
+def test_networks_exchange_nothing_and_batches_do():
+    state = training.place(networks.together(), mesh(3))
+    assert {shard.data.shape for shard in state.step.addressable_shards} == {(1,)}
+    alone = networks.start(jax.random.key(1), np.float32(networks.RATES[1]))
+    shared, batches = (program(state, mesh(3)), program(alone, mesh(4)))
+    assert "all-" not in shared
+    assert "all-reduce" in batches
+    apply = jax.vmap(networks.MODEL.apply, in_axes=(0, None))
+    images = networks.examples().images
+    evaluated = training._apply.lower(apply, state.params, images, mesh(3)).compile().as_text()
+    assert "all-" not in evaluated
+
+
+def program(state, mesh):
+    """Return the compiled program of an interval."""
+    size = networks.BATCH_SIZE
+    order = training._epoch_order(state.key, 0, networks.NUM_EXAMPLES, (1, size))
+    data = devices.put(networks.examples(), NamedSharding(mesh, PartitionSpec()))
+    options = {"train_step": networks.train_step, "most": 1, "mesh": mesh}
+    return training._steps.lower(state, data, order, 1, **options).compile().as_text()
+
+
+@on_eight
+def test_evaluation_of_networks_on_devices():
+    apply = jax.vmap(networks.MODEL.apply, in_axes=(0, None))
+    params, options = networks.together().params, {"batch_size": 7}
+    expected, _ = training.evaluate(apply, params, networks.examples(), **options)
+    shared = devices.put(params, NamedSharding(mesh(3), PartitionSpec("devices")))
+    measured, logits = training.evaluate(apply, shared, networks.examples(), **options)
+    assert logits.shape == (3, networks.NUM_EXAMPLES, networks.CLASSES)
+    for name, values in expected.items():
+        np.testing.assert_allclose(measured[name], values, rtol=0, atol=networks.bound(values))

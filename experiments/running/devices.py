@@ -89,7 +89,7 @@ def free_bytes(device: Device) -> int:
     with contextlib.suppress(OSError, LookupError, ValueError):  # no control group, or no limit
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used + _number(_CGROUP / "memory.stat", "inactive_file"))
-    return int(_PART * free)
+    return int(_PART * free / jax.local_device_count())  # all of which this memory is for
 
 
 def _number(path: Path, name: str) -> int:

@@ -4,11 +4,12 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +19,7 @@ from experiments.tables.distributed import Distributed
 LOST = "lost another process of the run"
 _HEARTBEAT = 10  # seconds without a sign of life after which a process is lost
 _INHERITED = "CONV_JAX_INHERITED"  # file descriptors of a child: the terminal, its parent's pipe
-_LOSS = re.compile("gloo|nccl|coordinat|heartbeat|unavailable|connection|socket", re.IGNORECASE)
+_LOSS = re.compile("gloo|nccl|coordination|heartbeat|unavailable|connection|socket", re.IGNORECASE)
 
 
 def join(options: Distributed) -> None:
@@ -35,12 +36,21 @@ def join(options: Distributed) -> None:
     given = options.model_dump(exclude_none=True)
     missing = sorted(Distributed.model_fields.keys() - given.keys())
     if given and missing:
-        raise ValueError(f"distributed.{missing[0]}: expected beside {' and '.join(given)}")
+        keys = " and ".join(f"distributed.{key}" for key in missing)
+        raise ValueError(f"{keys}: expected beside distributed.{', distributed.'.join(given)}")
     if given and given["process_id"] >= given["num_processes"]:
         raise ValueError(
             f"distributed.process_id: expected a number below the {given['num_processes']} "
             f"processes, got {given['process_id']}"
         )
+    if given:
+        _check_coordinator(given["coordinator"], listens=given["process_id"] == 0)
+        print(
+            f"process {given['process_id']} of {given['num_processes']}: waiting for the others "
+            f"at {given['coordinator']}",
+            file=sys.stderr,
+        )
+    jax.config.update("jax_enable_preemption_service", False)  # it swallows SIGTERM
     try:
         jax.distributed.initialize(
             coordinator_address=options.coordinator,
@@ -55,23 +65,44 @@ def join(options: Distributed) -> None:
         ) from None
 
 
+def _check_coordinator(address: str, *, listens: bool) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        if listens:
+            with socket.socket(found[0][0]) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("", int(port)))
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"distributed.coordinator: {address}: {error}") from None
+
+
+def words(options: Distributed) -> list[str]:
+    """Return the table as overrides for a command line."""
+    given = options.model_dump(exclude_none=True)
+    return [f"distributed.{key}={value}" for key, value in given.items()] or ["distributed={}"]
+
+
 def is_loss(error: BaseException) -> bool:
     """Tell whether an error of JAX is about the connection to another process."""
     import jax
 
-    from_jax = isinstance(error, RuntimeError | ValueError)  # jitted functions raise either
-    return from_jax and jax.process_count() > 1 and _LOSS.search(str(error)) is not None
+    from experiments.running.run_folder import FolderError
+
+    if isinstance(error, FolderError) or not isinstance(error, RuntimeError | ValueError):
+        return False  # jitted functions raise either
+    return jax.process_count() > 1 and _LOSS.search(str(error)) is not None
 
 
 def cause(error: BaseException) -> str:
     """Return the first sentence of what an error of a lost connection came from."""
     while below := error.__cause__ or error.__context__:
         error = below
-    first = str(error).partition("\n")[0]
-    return first.partition(". ")[0]
+    first = str(error).partition("\n")[0].partition(". ")[0]
+    return re.sub(r"\[external/[^]]*\] ", "", first)
 
 
-def supervise(arguments: Sequence[str], *, how_to_go_on: str) -> int:
+def supervise(arguments: Sequence[str], *, how_to_go_on: Callable[[], str]) -> int:
     """Run a command in a child of this process, and say in one line what ended it.
 
     When XLA loses another process it aborts this one, with pages of C++ that Python cannot catch.
@@ -79,10 +110,10 @@ def supervise(arguments: Sequence[str], *, how_to_go_on: str) -> int:
 
     Args:
       arguments: of the command line.
-      how_to_go_on: the end of that line.
+      how_to_go_on: gives the end of that line, "" if the run cannot.
 
     Returns:
-      The exit status.
+      The exit status: of a child that a signal ended 128 and its number, but 1 for XLA's abort.
     """
     reader, writer = os.pipe()
     stderr = os.dup(2)
@@ -101,10 +132,14 @@ def supervise(arguments: Sequence[str], *, how_to_go_on: str) -> int:
     if status >= 0:
         Path(log.name).unlink()
         return status
-    name = signal.Signals(-status).name
-    what = LOST if name == "SIGABRT" else f"ended by {name}"
-    print(f"{what} (what XLA says of it: {log.name}); {how_to_go_on}", file=sys.stderr)
-    return 1
+    said = Path(log.name).read_text(encoding="utf-8", errors="replace")
+    aborted = -status == signal.SIGABRT
+    what = LOST if aborted and _LOSS.search(said) else f"ended by {signal.Signals(-status).name}"
+    parts = [f"{what} (what XLA says of it: {log.name})" if said else what, how_to_go_on()]
+    print("; ".join(filter(None, parts)), file=sys.stderr)
+    if not said:
+        Path(log.name).unlink()
+    return 1 if aborted else 128 - status
 
 
 def adopt() -> bool:

@@ -15,8 +15,8 @@ from experiments.tables.checkpoints import Checkpointing
 class Log(Protocol):
     """Where rows go."""
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row."""
+    def log(self, *rows: Mapping[str, Any]) -> None:
+        """Keep rows."""
 
 
 class Part:
@@ -38,10 +38,10 @@ class Part:
         """Return None: there is nothing to go on from."""
         del state
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Log a row of this part."""
-        self.rows.append(dict(row))
-        self._log.log(row)
+    def log(self, *rows: Mapping[str, Any]) -> None:
+        """Log rows of this part."""
+        self.rows += map(dict, rows)
+        self._log.log(*rows)
 
     def after(self, interval: Interval, state: Any, *, num_epochs: int) -> None:
         """Leave after an interval, if that was asked for.

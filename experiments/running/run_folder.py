@@ -1,9 +1,10 @@
 """The run folder: beginning a run in it, going on with one, and keeping others out."""
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ def begin(folder: Path, config: Mapping[str, Any]) -> int:
         _refuse_used(folder)
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder)
-        _refuse_used(folder)  # for another run may have come and gone
-        write_json(folder / ENVIRONMENT, machine)
-        _write(folder / CONFIG, tomli_w.dumps(dict(config)))  # last: now it holds a run
+        with _unlocked_by_errors(descriptor):
+            _refuse_used(folder)  # for another run may have come and gone
+            write_json(folder / ENVIRONMENT, machine)
+            _write(folder / CONFIG, tomli_w.dumps(dict(config)))  # last: now it holds a run
     except OSError as error:
         raise FolderError(f"--out: {folder} cannot be written: {error.strerror}") from None
     return descriptor
@@ -87,15 +89,26 @@ def reopen(folder: Path, config: Mapping[str, Any]) -> int:
         raise FolderError(f"{folder} holds a run of another config: {differing}")
     try:
         descriptor = _lock(folder)
-        if _status(folder) == "finished":
-            raise FinishedError(f"{folder}: this run is finished; its results: {folder / RESULT}")
-        first = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-        first.setdefault("resumed", []).append(environment())
-        write_json(folder / ENVIRONMENT, first)
-        _cut_torn_line(folder / METRICS)
+        with _unlocked_by_errors(descriptor):
+            if _status(folder) == "finished":
+                done = f"this run is finished; its results: {folder / RESULT}"
+                raise FinishedError(f"{folder}: {done}")
+            first = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+            first.setdefault("resumed", []).append(environment())
+            write_json(folder / ENVIRONMENT, first)
+            _cut_torn_line(folder / METRICS)
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {error.strerror}") from None
     return descriptor
+
+
+@contextlib.contextmanager
+def _unlocked_by_errors(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def holds_run(folder: Path) -> bool:

@@ -61,6 +61,15 @@ MISTAKES = {
         "override 'train={epochs=0}': train.epochs: "
         "input should be greater than or equal to 1, got 0",
     ),
+    "neither_word_nor_number": (
+        ["devices=0"],
+        "override 'devices=0': devices: input should be 'all' or greater than or equal to 1, got 0",
+    ),
+    "no_address": (
+        ["distributed.coordinator=here"],
+        "override 'distributed.coordinator=here': distributed.coordinator: "
+        "input should be HOST:PORT, got 'here'",
+    ),
     "unlike_any_preset": (
         ["model.preset=smal"],
         "override 'model.preset=smal': model.preset: unknown preset 'smal'; "

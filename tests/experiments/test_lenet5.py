@@ -26,8 +26,8 @@ class Memory:
     def report(self, results):
         self.results.update(results)
 
-    def log(self, row):
-        self.logged.append(row)
+    def log(self, *rows):
+        self.logged += rows
 
     def save_figure(self, name, figure):
         self.pictures[name] = figure

@@ -70,10 +70,11 @@ def after_rows(monkeypatch, count, act):
     """Do something after so many rows of all runs from now on."""
     log, numbers = Record.log, itertools.count(1)
 
-    def counted(self, row):
-        log(self, row)
-        if next(numbers) == count:
-            act()
+    def counted(self, *rows):
+        for row in rows:
+            log(self, row)
+            if next(numbers) == count:
+                act()
 
     monkeypatch.setattr(Record, "log", counted)
 
@@ -143,3 +144,13 @@ def test_a_network_that_diverged_before_says_the_same(tmp_path, monkeypatch):
     assert sound.diverged is None
     assert " at step 1 (" in diverged.diverged  # not at the first step after the resumption
     assert len(diverged.curve.losses) == len(sound.curve.losses) == 4
+
+
+def test_a_run_that_fits_on_no_fewer_devices_says_so(task, tmp_path, monkeypatch):
+    row = {"kind": "programs", "name": "", "sizes": [4], "devices": 4, "bytes": 1}
+    record = Record(tmp_path / "run", config.dump(task.config))
+    record.log(row)
+    monkeypatch.setattr(lenet5_training, "free_bytes", lambda device: 2**10)
+    networks = [lenet5_training.Network(seed) for seed in range(4)]
+    with pytest.raises(MemoryError, match=r"devices: 4 networks .* on one of 1 device, which may"):
+        lenet5_training.train_all(task, networks, record=record, console=Console(quiet=True))

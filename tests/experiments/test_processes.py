@@ -21,7 +21,7 @@ from experiments.record import Record
 from experiments.running import processes
 from experiments.tables.distributed import Distributed
 
-SMOKE = "configs/lenet5_smoke.toml"
+SMOKE = Path("configs/lenet5_smoke.toml")
 TINY = (
     *("model.channels=[1, 1]", "model.hidden=[2]", "data.train_size=128", "train.log_every=1"),
     "optimizer={name='sgd', learning_rate=0.05, momentum=0.9}",
@@ -35,16 +35,18 @@ def start(tmp_path):
     """Start the processes of a run, each with a file for what it says; none outlives the test."""
     started = []
 
-    def start_all(count, *words, num_devices=1):
+    def start_all(count, *words, num_devices=1, last=(), folders=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "experiments", "run", SMOKE, *TINY, *words]
+        command = [sys.executable, "-m", "experiments", "run", str(SMOKE.absolute()), *TINY, *words]
         environment = {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": f"{num_devices}",
         }
+        environment["PYTHONPATH"] = str(Path.cwd())
+        del started[:]
         for index in range(count):
             where = {
                 "coordinator": f"127.0.0.1:{port}",
@@ -52,13 +54,15 @@ def start(tmp_path):
                 "process_id": index,
             }
             others = [f"distributed.{key}={value}" for key, value in where.items()]
+            others += last if index == count - 1 else ()
             with (tmp_path / f"said{index}").open("w") as said:
                 process = subprocess.Popen(
                     command if count == 1 else [*command, *others],
                     **{"env": environment, "stdout": said, "stderr": subprocess.STDOUT},
+                    cwd=folders[index] if folders else None,
                 )
             started.append(process)
-        return started
+        return list(started)
 
     yield start_all
     for process in started:
@@ -70,7 +74,7 @@ def said(tmp_path, index):
 
 
 def rows_of(folder):
-    """Return the rows of a run but what differs in seconds."""
+    """Return the rows of a run but the one that says how it was divided."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines if '"programs"' not in line]
 
@@ -97,7 +101,7 @@ def test_a_run_is_what_it_is_on_one_device(tmp_path, start, monkeypatch, count, 
     assert statuses == [0] * count, [said(tmp_path, index) for index in range(count)]
 
     monkeypatch.setattr("experiments.lenet5_figures.draw", lambda *_: None)
-    loaded = config.load(Path(SMOKE), [*TINY, f"seeds={seeds}"])
+    loaded = config.load(SMOKE, [*TINY, f"seeds={seeds}"])
     record = Record(alone, config.dump(loaded))
     with record.running():
         lenet5.run(lenet5.prepare(loaded), record, Console(quiet=True))
@@ -115,11 +119,11 @@ def test_a_run_is_what_it_is_on_one_device(tmp_path, start, monkeypatch, count, 
     )
 
 
-def lasting(start, folder, seconds=120):
-    """Start two processes that train for long, and wait until a checkpoint is there."""
+def lasting(start, folder, *, above=0, seconds=120):
+    """Start two processes that train for long, and wait for a checkpoint above a step."""
     running = start(2, "seeds=2", "train.epochs=100000", "--out", str(folder))
     checkpoints, deadline = Checkpoints(folder / "checkpoints" / "0-1"), time.monotonic() + seconds
-    while checkpoints.latest_step is None:
+    while (checkpoints.latest_step or 0) <= above:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return running
@@ -129,9 +133,9 @@ def end_after(monkeypatch, *, num_rows):
     """End the next run in this process by a signal, after so many rows."""
     log, rows = Record.log, itertools.count(1)
 
-    def log_then_end(record, row):
-        log(record, row)
-        if next(rows) == num_rows:
+    def log_then_end(record, *logged):
+        log(record, *logged)
+        if num_rows in [next(rows) for _ in logged]:
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(Record, "log", log_then_end)
@@ -149,14 +153,17 @@ def test_a_killed_process_ends_the_other_with_a_line(tmp_path, start, monkeypatc
     folder, left = tmp_path / "run", 1 - lost
     running = lasting(start, folder)
     os.kill(child_of(running[lost]), signal.SIGKILL)
-    assert [process.wait(timeout=SECONDS) for process in running] == [1, 1]
+    statuses = [process.wait(timeout=SECONDS) for process in running]
+    assert statuses[lost] == 128 + signal.SIGKILL
+    assert statuses[left] == 1
     go_on = f"go on with: python -m experiments run --resume {folder}"
     *_, line = said(tmp_path, left).splitlines()
     assert "lost another process of the run" in line
-    assert line.endswith(go_on)
+    assert f"{go_on} distributed.coordinator=127.0.0.1:" in line
+    assert line.endswith(f" distributed.process_id={left}")
     assert "Traceback" not in said(tmp_path, left)
     *_, line = said(tmp_path, lost).splitlines()
-    assert line.startswith("ended by SIGKILL")
+    assert line.startswith("ended by SIGKILL; go on with: ")
 
     monkeypatch.setattr("experiments.lenet5_figures.draw", lambda *_: None)
     step = Checkpoints(folder / "checkpoints" / "0-1").latest_step
@@ -165,12 +172,38 @@ def test_a_killed_process_ends_the_other_with_a_line(tmp_path, start, monkeypatc
     assert rows_of(folder)[-1]["step"] > step
 
 
-def test_a_signal_to_one_saves_and_ends_all(tmp_path, start):
-    running = lasting(start, tmp_path / "run")
-    running[1].send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=60) for process in running] == [143, 143]
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["status"] == "interrupted"
+def test_a_signal_to_one_saves_and_ends_all_and_all_go_on(tmp_path, start):
+    folder, step = tmp_path / "run", 0
+    for _ in range(2):
+        running = lasting(start, folder, above=step)
+        running[1].send_signal(signal.SIGTERM)
+        assert [process.wait(timeout=60) for process in running] == [143, 143]
+        result = json.loads((folder / "result.json").read_text())
+        assert result["status"] == "interrupted"
+        before, step = step, Checkpoints(folder / "checkpoints" / "0-1").latest_step
+        assert step > before
+    losses = [row["loss"] for row in rows_of(folder) if row["kind"] == "train"]
+    assert len(losses) == 2 * step  # of two networks, each step once
+
+
+def test_another_config_is_refused(tmp_path, start):
+    words, last = ("seeds=2", "--out", str(tmp_path / "run")), ["optimizer.learning_rate=0.5"]
+    running = start(2, *words, last=last)
+    assert [process.wait(timeout=60) for process in running] == [2, 2]
+    assert "in all, but another process differs\n" in said(tmp_path, 0)
+    assert "optimizer.learning_rate is 0.05 there and 0.5 here\n" in said(tmp_path, 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_shared_is_refused(tmp_path, start):
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    running = start(2, "seeds=2", "--out", "run", folders=folders)
+    assert [process.wait(timeout=60) for process in running] == [2, 2]
+    for index in range(2):
+        expected = "--out: expected a folder that all processes share, got run\n"
+        assert said(tmp_path, index).endswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +211,18 @@ def test_a_signal_to_one_saves_and_ends_all(tmp_path, start):
     [
         (
             {"coordinator": "here:1234"},
-            "distributed.num_processes: expected beside coordinator",
+            "distributed.num_processes and distributed.process_id: expected beside distributed",
         ),
         (
             {"coordinator": "here:1234", "num_processes": 2, "process_id": 2},
             "distributed.process_id: expected a number below the 2 processes, got 2",
         ),
+        (
+            {"coordinator": "no.such.host.invalid:1234", "num_processes": 2, "process_id": 1},
+            "distributed.coordinator: no.such.host.invalid:1234: ",
+        ),
     ],
-    ids=["missing", "beyond"],
+    ids=["missing", "beyond", "nowhere"],
 )
 def test_a_mistake_in_the_table_is_a_line(given, message):
     with pytest.raises(ValueError, match=message):
@@ -193,7 +230,7 @@ def test_a_mistake_in_the_table_is_a_line(given, message):
 
 
 def test_an_empty_table_needs_one_who_started_the_processes(tmp_path):
-    command = [sys.executable, "-m", "experiments", "run", SMOKE, "distributed={}"]
+    command = [sys.executable, "-m", "experiments", "run", str(SMOKE), "distributed={}"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False
     )

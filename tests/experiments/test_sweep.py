@@ -36,10 +36,19 @@ def test_numbers_share_a_program_and_words_do_not():
     ("overrides", "message"),
     [
         ([], "sweep: expected a config of lenet5 with a table of lists"),
-        (["sweep.train.epochs=3"], "sweep.train.epochs: expected a list of different values, got"),
-        (["sweep.train.epochs=[]"], "sweep.train.epochs: expected a list of different values"),
-        (["sweep.train.epochs=[1, 1]"], "sweep.train.epochs: expected a list of different values"),
-        (["sweep.train.epochs=[1, 0]"], "train.epochs=0.*greater than or equal to 1, got 0"),
+        (
+            ["sweep.train.epochs=3"],
+            "sweep.train.epochs: expected a list of one value or more, .* 3",
+        ),
+        (
+            ["sweep.train.epochs=[]"],
+            "override 'sweep.train.epochs=.*': sweep.train.epochs: expected",
+        ),
+        (["sweep.train.epochs=[1, 1]"], "sweep.train.epochs: expected a list of .* each another"),
+        (
+            ["sweep.train.epochs=[1, 0]"],
+            r"override 'sweep.train.epochs=\[1, 0\]': sweep.train.epochs: .* equal to 1, got 0",
+        ),
         (["sweep.optimizer.learing_rate=[1, 2]"], "did you mean 'learning_rate'"),
     ],
     ids=["none", "number", "empty", "repeated", "out_of_range", "unknown"],
@@ -81,7 +90,7 @@ def test_what_diverged_is_counted_and_not_averaged(swept):
 class Memory:
     """A record that keeps nothing."""
 
-    def log(self, row):
+    def log(self, *rows):
         pass
 
 
@@ -132,3 +141,12 @@ def test_every_number_may_be_traced(key):
     used = {str(v) for equation in traced.eqns for v in equation.invars}
     assert str(traced.jaxpr.invars[position]) in used
     assert str(constant) != str(traced)
+
+
+@pytest.mark.parametrize(
+    "axis",
+    ["seed=[0, 1]", "seeds=[1, 2]", "data.holdout=[0, 9]", "sweep.train.epochs=[1]", "devices=[1]"],
+)
+def test_what_all_settings_share_is_no_axis(axis):
+    with pytest.raises(config.ConfigError, match=r"sweep\.[\w.]+: the same for all settings"):
+        sweep.load(SMOKE, [f"sweep.{axis}"])
