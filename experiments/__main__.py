@@ -24,7 +24,7 @@ examples:
   python -m experiments run configs/lenet5_digits.toml
   python -m experiments run configs/lenet5_mnist.toml optimizer.learning_rate=0.05 seeds=1
   python -m experiments run configs/learn_kernel_natural.toml model.target=box --out runs/box
-  python -m experiments run --resume runs/lenet5_mnist-20261123-061500
+  python -m experiments run --resume runs/lenet5_mnist-20261123-061500-000
   python -m experiments sweep configs/lenet5_digits.toml seeds=8 \
       "sweep.optimizer.learning_rate=[0.02, 0.05, 0.1]"
   python -m experiments list
