@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ class Record:
         self.results: dict[str, Any] = {}
         lock = run_folder.reopen(folder, config) if resume else run_folder.begin(folder, config)
         self._unlock = weakref.finalize(self, os.close, lock)
+        self._begun = time.monotonic()
 
     @property
     def figures(self) -> Path:
@@ -114,7 +116,8 @@ class Record:
             self._unlock()
 
     def _finish(self, status: str, **more: str) -> None:
-        result = {"status": status, **more, **self.results}
+        wall_seconds = time.monotonic() - self._begun  # of this session, figures included
+        result = {"status": status, **more, **self.results, "wall_seconds": wall_seconds}
         run_folder.write_json(self.folder / run_folder.RESULT, result)
 
 

@@ -121,7 +121,7 @@ def differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
 
     Which devices share a run is no difference: it may go on on others.
     """
-    there, here = ({**_flat(config), "devices": None} for config in (held, asked))
+    there, here = ({**flatten(config), "devices": None} for config in (held, asked))
     return "; ".join(
         f"{key} is {_shown(there.get(key))} there and {_shown(here.get(key))} here"
         for key in sorted({*there, *here})
@@ -197,11 +197,11 @@ def _cut_torn_line(path: Path) -> None:
         os.truncate(path, len(whole[0]) + len(whole[1]))
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values of a table and those within it, by their dotted keys."""
     flat = {}
     for key, value in table.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
+        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
         flat |= {f"{prefix}{key}": value} if inner is None else inner
     return flat
 

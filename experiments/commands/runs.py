@@ -1,0 +1,208 @@
+"""run and sweep: train what a config describes, in a folder of its own."""
+
+import argparse
+import functools
+import importlib
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments import config as configs
+from experiments.commands import FAILED, INTERRUPTED, MISTAKE
+from experiments.running import processes
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    usage = "%(prog)s CONFIG [KEY=VALUE ...] [--out DIR]\n       %(prog)s --resume DIR"
+    for command, about in (
+        (run, "run a config, with overrides"),
+        (sweep, "run a config at all combinations of the lists in its table `sweep`"),
+    ):
+        runner = commands.add_parser(command.__name__, help=about, usage=usage)
+        runner.add_argument(
+            "words",
+            nargs="*",
+            metavar="CONFIG KEY=VALUE",
+            help="a TOML file, and changes as in train.epochs=3",
+        )
+        runner.add_argument(
+            "--out", type=_folder, metavar="DIR", help="run folder; default under runs/"
+        )
+        runner.add_argument(
+            "--resume", type=_folder, metavar="DIR", help="go on with the run in a folder"
+        )
+        runner.set_defaults(command=command, take_extra=_sort_words, folder=None, others=[])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the experiment that a config describes."""
+    config = configs.load(options.config, options.overrides)
+    if getattr(config, "sweep", None):
+        raise configs.ConfigError(
+            f"{options.config}: sweep: several settings, which `python -m experiments sweep` trains"
+        )
+    # After the config is known to be right: JAX takes a second to import.
+    experiment = importlib.import_module(f"experiments.{config.experiment}")
+    prepare = functools.partial(experiment.prepare, config)
+    return _execute(options, config, prepare=prepare, run=experiment.run)
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Run a config at every combination of the values in its table `sweep`."""
+    config = configs.load(options.config, options.overrides)
+    from experiments import sweep as sweeps
+
+    swept = sweeps.load(options.config, options.overrides)
+    prepare = functools.partial(sweeps.prepare, swept)
+    return _execute(options, config, prepare=prepare, run=sweeps.run)
+
+
+def _execute(
+    options: argparse.Namespace,
+    config: configs.Config,
+    *,
+    prepare: Callable[[], Any],
+    run: Callable[..., None],
+) -> int:
+    """Run an experiment in its folder, and return the exit status."""
+    from conv_jax.divergence import DivergedError
+
+    distributed = getattr(config, "distributed", None)
+    resumable = configs.saves_checkpoints(config)
+    if distributed:
+        options.others = processes.words(distributed)
+    if distributed and not options.is_child:
+
+        def go_on() -> str:
+            folder = options.resume or options.out  # else the child has chosen one
+            begun = folder is None or (folder / "config.toml").exists()
+            return _how_to_go_on(options) if resumable and begun else ""
+
+        return processes.supervise(options.arguments, how_to_go_on=go_on)
+    import jax
+
+    from conv_jax.devices import agree
+    from experiments.record import FolderError, default_folder, open_record
+    from experiments.running.compilation_cache import use_compilation_cache
+    from experiments.running.determinism import use_deterministic_kernels
+    from experiments.running.interrupts import Interrupted
+    from experiments.running.run_folder import FinishedError, holds_run
+
+    if not config.experiment.startswith("bench"):  # which state how long compilation takes
+        use_compilation_cache()
+    options.folder = options.resume or options.out or default_folder(options.config)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    try:
+        if getattr(config, "deterministic", False):
+            use_deterministic_kernels()
+        if distributed:
+            processes.join(distributed)
+            options.folder = Path(agree(str(options.folder)))
+            console.quiet = jax.process_index() > 0
+        if options.resume and not resumable:
+            raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
+        task = prepare()
+        resume = options.resume is not None or (resumable and holds_run(options.folder))
+        resume = bool(agree(resume))
+        record = open_record(options.folder, configs.dump(config), resume=resume)
+    except FinishedError as finished:
+        console.print(finished)
+        options.ends_with_all = True
+        return 0
+    except Exception as error:
+        options.ends_with_all = isinstance(error, FolderError)
+        if processes.is_loss(error):
+            return _say_loss(options, error, resumable=resumable)
+        if isinstance(error, FolderError | FileNotFoundError | ValueError):
+            print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
+            return MISTAKE
+        if isinstance(error, OSError | ImportError | RuntimeError | MemoryError):
+            print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+            return FAILED
+        raise
+    try:
+        with record.running():
+            run(task, record, console)
+    except Exception as error:
+        options.ends_with_all = isinstance(error, DivergedError)
+        if processes.is_loss(error):
+            return _say_loss(options, error, resumable=resumable)
+        if not isinstance(
+            error, DivergedError | FolderError | OSError | RuntimeError | MemoryError
+        ):
+            raise
+        print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+        print(f"what was recorded: {record.folder}", file=sys.stderr)
+        if resumable and not isinstance(error, DivergedError):
+            print(f"once that is mended, {_how_to_go_on(options)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
+        if resumable:
+            print(_how_to_go_on(options), file=sys.stderr)
+        options.ends_with_all = isinstance(error, Interrupted)
+        options.leaves_at_once = not isinstance(error, Interrupted)  # some threads may not end
+        return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
+    options.ends_with_all = True
+    console.print(f"run folder: {record.folder}")
+    return 0
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got ''")
+    return Path(text)
+
+
+def _sort_words(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, extra: list[str]
+) -> None:
+    """Tell CONFIG from the overrides, some after an option; a run that is resumed has its own."""
+    words = [*options.words, *extra]
+    if options.resume and options.out:
+        parser.error("--resume DIR and --out DIR: expected one of them")
+    if options.resume and (not words or "=" in words[0]):
+        words = [str(options.resume / "config.toml"), *words]
+    if not words:
+        parser.error("the following arguments are required: CONFIG")
+    options.config, options.overrides = Path(words[0]), words[1:]
+
+
+def _how_to_go_on(options: argparse.Namespace) -> str:
+    word = "sweep" if options.command is sweep else "run"
+    folder = options.folder or options.resume or options.out
+    command = shlex.join(["python", "-m", "experiments", word, "--resume"])
+    words = [shlex.quote(str(folder)) if folder else "DIR", *map(shlex.quote, options.others)]
+    return f"go on with: {command} {' '.join(words)}"
+
+
+def _say_loss(options: argparse.Namespace, error: Exception, *, resumable: bool) -> int:
+    """Say in a line that the run lost another of its processes, and return the exit status."""
+    line = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
+    print(f"{line}; {_how_to_go_on(options)}" if resumable else line, file=sys.stderr)
+    return FAILED
+
+
+def _source(options: argparse.Namespace, message: str) -> str:
+    """Return the override that a message is about, else the config file."""
+    overrides: list[str] = options.overrides
+    about = [o for o in overrides if message.startswith(f"{o.partition('=')[0].strip()}:")]
+    return f"override {about[-1]!r}" if about else str(options.config)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the first line of an error, with its kind if it is not ours."""
+    from conv_jax.checkpoint import CheckpointError
+    from experiments.running.run_folder import FolderError
+
+    first = next(iter(str(error).splitlines()), "")
+    return (
+        first
+        if isinstance(error, ArithmeticError | CheckpointError | FolderError)
+        else f"{type(error).__name__}: {first}"
+    )
