@@ -67,6 +67,8 @@ def shift(dy: Known, dx: Known) -> Float[Array, "kH kW"]:
     Raises:
       ValueError: for a distance that is not a finite number.
 
+    Source: Getreuer, Linear Methods for Image Interpolation (2011).
+
     >>> shift(0, 1).tolist()
     [[1.0, 0.0, 0.0]]
     """
@@ -91,6 +93,8 @@ def compose(*kernels: Shaped[ArrayLike, "_ _"] | list) -> Shaped[Array, "_ _"]:
 
     Raises:
       ValueError: for no kernel, or one that is no matrix of numbers.
+
+    Source: Oppenheim and Schafer, Discrete-Time Signal Processing (2010), section 2.4.
 
     >>> compose([[1, 1]], [[-1, 1]], [[1], [2]]).tolist()
     [[-1, 0, 1], [-2, 0, 2]]
@@ -126,6 +130,8 @@ def separate(kernel: Shaped[ArrayLike, "kH kW"] | list) -> Separation:
 
     Raises:
       ValueError: if it is no matrix of finite real numbers.
+
+    Source: Treitel and Shanks, The Design of Multistage Separable Planar Filters (1971).
 
     >>> separate([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]).rank.item()
     1

@@ -67,6 +67,9 @@ def analyze(
     Raises:
       ValueError: if it is no matrix of finite real numbers, is being traced, or is all 0.
 
+    Source: Fornberg, Generation of Finite Difference Formulas on Arbitrarily Spaced Grids (1988),
+    for derivatives by moments; those of kernels with two axes are the same in Taylor's series.
+
     >>> difference = analyze([[1.0, -1.0]])  # the chapter's, which falls where the image grows
     >>> difference.derivative_order, difference.direction, difference.accuracy
     (1, (0.0, -1.0), 2.0)

@@ -23,6 +23,8 @@ from conv_jax.padding import positive_pair
 def box(size: int | Sequence[int]) -> Float[Array, "kH kW"]:
     """Return the mean of a window.
 
+    out[i, j] = sum_{a, b} image[i + a, j + b] / (kH kW)
+
     Args:
       size: height and width, or one number for both, at least 1.
 
@@ -31,6 +33,8 @@ def box(size: int | Sequence[int]) -> Float[Array, "kH kW"]:
 
     Raises:
       ValueError: for a size that is not of whole numbers of at least 1.
+
+    Source: Gonzalez and Woods, Digital Image Processing (2018), section 3.5.
 
     >>> box((1, 4)).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
@@ -42,7 +46,8 @@ def box(size: int | Sequence[int]) -> Float[Array, "kH kW"]:
 def binomial(size: int | Sequence[int]) -> Float[Array, "kH kW"]:
     """Return the outer product of two rows of Pascal's triangle, each scaled to sum to 1.
 
-    The mean of two neighbours, size - 1 times along each axis: near a Gaussian of standard
+    k[a, b] = binom(kH - 1, a) binom(kW - 1, b) / 2^(kH + kW - 2): the mean of two neighbours,
+    size - 1 times along each axis, near a Gaussian of standard
     deviation sqrt(size - 1) / 2, and 0 at the highest frequency.
 
     Args:
@@ -53,6 +58,8 @@ def binomial(size: int | Sequence[int]) -> Float[Array, "kH kW"]:
 
     Raises:
       ValueError: for a size that is not of whole numbers of at least 1.
+
+    Source: Aubury and Luk, Binomial Filters (1996).
 
     >>> (16 * binomial(3)).tolist()
     [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
@@ -77,6 +84,8 @@ def disk(radius: Known) -> Float[Array, "k k"]:
 
     Raises:
       ValueError: for a radius that is not a number above 0.
+
+    Source: Banham and Katsaggelos, Digital Image Restoration (1997), for the model.
 
     >>> disk(0.5).tolist()
     [[1.0]]
@@ -104,6 +113,8 @@ def motion(length: Known, *, angle: Known = 0.0) -> Float[Array, "kH kW"]:
     Raises:
       ValueError: for a length that is not a number above 0.
 
+    Source: Banham and Katsaggelos, Digital Image Restoration (1997), for the model.
+
     >>> motion(4, angle=0).tolist()
     [[0.125, 0.25, 0.25, 0.25, 0.125]]
     """
@@ -127,6 +138,8 @@ def motion(length: Known, *, angle: Known = 0.0) -> Float[Array, "kH kW"]:
 def sharpen(amount: Number = 1.0) -> Float[Array, "3 3"]:
     """Return the image less a multiple of its Laplacian.
 
+    k = identity - amount * laplacian
+
     Args:
       amount: the multiple; 0 leaves the image as it is, below 0 blurs. May be traced.
 
@@ -135,6 +148,8 @@ def sharpen(amount: Number = 1.0) -> Float[Array, "3 3"]:
 
     Raises:
       ValueError: for an amount that is not a finite number.
+
+    Source: Gonzalez and Woods, Digital Image Processing (2018), section 3.6.
 
     >>> sharpen().tolist()
     [[0.0, -1.0, 0.0], [-1.0, 5.0, -1.0], [0.0, -1.0, 0.0]]
@@ -152,6 +167,8 @@ def unsharp(
 ) -> Float[Array, "kH kW"]:
     """Return unsharp masking: the image and a multiple of what a Gaussian blur takes from it.
 
+    k = identity + amount * (identity - gaussian)
+
     Args:
       sigma: of the Gaussian, as for `gaussian`.
       amount: the multiple; 0 leaves the image as it is, -1 blurs it. May be traced.
@@ -163,6 +180,8 @@ def unsharp(
 
     Raises:
       ValueError: as `gaussian`, for an amount that is not a finite number, and an even size.
+
+    Source: Gonzalez and Woods, Digital Image Processing (2018), section 3.6.
 
     >>> float(unsharp(1.0, 0.0).max())
     1.0

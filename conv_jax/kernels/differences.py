@@ -135,6 +135,8 @@ def laplacian(
 ) -> Float[Array, "k k"]:
     """Return the kernel of the sum of the second derivatives down and right.
 
+    out ~ d^2 image / dy^2 + d^2 image / dx^2
+
     Args:
       neighbours: 4, the sum of second differences along both axes; or 8, along both diagonals too:
         [[1, 1, 1], [1, -8, 1], [1, 1, 1]], which answers three times the Laplacian.
@@ -146,6 +148,8 @@ def laplacian(
 
     Raises:
       ValueError: for other numbers of neighbours, or 8 with an accuracy other than 2.
+
+    Source: Gonzalez and Woods, Digital Image Processing (2018), section 3.6.
 
     >>> laplacian().tolist()
     [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]

@@ -52,6 +52,8 @@ def gaussian(
     Raises:
       ValueError: for a sigma or truncate that is not above 0, and sizes below 1.
 
+    Source: Lindeberg, Scale-Space for Discrete Signals (1990), for Gaussians sampled at pixels.
+
     >>> print((100 * gaussian(1.0, 3)).round())
     [[ 8. 12.  8.]
      [12. 20. 12.]
