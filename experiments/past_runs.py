@@ -6,7 +6,6 @@ import datetime
 import json
 import os
 import shlex
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple, TypeGuard
 import conv_jax
 from experiments import config as configs
 from experiments.running import run_folder
-from experiments.running.run_folder import Row
+from experiments.running.run_folder import Row, is_number, network_of
 from experiments.statistics import Difference, Summary, difference, summarize
 
 Table = dict[str, Any]
@@ -139,14 +138,14 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
       Lists of (epoch, value) by the network's seed and settings; epochs of training rows are
       parts of a whole, from their steps.
     """
-    of_kind = [row for row in run.rows if row.get("kind") == kind and _is_number(row.get(column))]
+    of_kind = [row for row in run.rows if row.get("kind") == kind and is_number(row.get(column))]
     per_epoch = _steps_per_epoch(run)
     lines: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for row in of_kind:
         step, epoch = row.get("step"), row.get("epoch")
-        place = step / per_epoch if per_epoch and _is_number(step) else epoch
-        if _is_number(place):
-            lines[_identity(row)].append((float(place), float(row[column])))
+        place = step / per_epoch if per_epoch and is_number(step) else epoch
+        if is_number(place):
+            lines[network_of(row)].append((float(place), float(row[column])))
     return dict(lines)
 
 
@@ -154,8 +153,8 @@ def seconds(run: PastRun) -> float | None:
     """Return the seconds of the run, or of its training so far; None where nothing tells."""
     wall, trained = (run.result.get(name) for name in ("wall_seconds", "train_seconds"))
     trained = trained if _are_numbers(trained) else []
-    logged = [row["seconds"] for row in run.rows if _is_number(row.get("seconds"))]
-    told = [wall] if _is_number(wall) else []  # of the last session alone
+    logged = [row["seconds"] for row in run.rows if is_number(row.get("seconds"))]
+    told = [wall] if is_number(wall) else []  # of the last session alone
     return max([*told, sum(trained), sum(logged)]) or None
 
 
@@ -196,10 +195,10 @@ def _of_networks(run: PastRun) -> dict[str, float]:
     """Return the last accuracy of every network, by its seed and settings."""
     told, seeds = run.result.get("accuracy"), run.result.get("seeds")
     if _are_numbers(told) and isinstance(seeds, list) and len(seeds) == len(told):
-        names = (_identity({"seed": seed}) for seed in seeds)
+        names = (network_of({"seed": seed}) for seed in seeds)
         return dict(zip(names, map(float, told), strict=True))
-    last = {_identity(row): row.get("accuracy") for row in evaluations(run)}
-    return {name: float(value) for name, value in last.items() if _is_number(value)}
+    last = {network_of(row): row.get("accuracy") for row in evaluations(run)}
+    return {name: float(value) for name, value in last.items() if is_number(value)}
 
 
 def _looks_like_run(folder: Path) -> bool:
@@ -294,19 +293,5 @@ def _steps_per_epoch(run: PastRun) -> float | None:
     return float(first) if first else None
 
 
-def _identity(row: Mapping[str, Any]) -> str:
-    words = [f"seed {row['seed']}"] if "seed" in row else []
-    setting = row.get("setting")
-    words += (
-        [f"{key} {value}" for key, value in setting.items()] if isinstance(setting, dict) else []
-    )
-    return ", ".join(words)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max
-
-
 def _are_numbers(values: Any) -> TypeGuard[list[float]]:
-    return isinstance(values, list) and bool(values) and all(map(_is_number, values))
+    return isinstance(values, list) and bool(values) and all(map(is_number, values))
