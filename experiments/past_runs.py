@@ -4,8 +4,8 @@ import collections
 import contextlib
 import datetime
 import json
-import math
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeGuard
 import conv_jax
 from experiments import config as configs
 from experiments.running import run_folder
-from experiments.running.run_folder import Row
-from experiments.statistics import Summary, summarize
+from experiments.running.run_folder import Row, is_number, network_of
+from experiments.statistics import Difference, Summary, difference, summarize
 
 Table = dict[str, Any]
+
+_ENDS = ("finished", "failed", "interrupted")  # what a result says
 
 
 class PastRun(NamedTuple):
@@ -70,9 +72,11 @@ def read(folder: Path) -> PastRun:
     rows = _read_rows(folder / run_folder.METRICS, damage, running=running)
     has_result = (folder / run_folder.RESULT).exists()
     result = _read_table(folder / run_folder.RESULT, damage) if has_result else {}
-    state = "stopped" if not has_result else str(result.get("status", "damaged"))
-    if running or not config:
-        state = "running" if running else "damaged"
+    state = str(result.get("status")) if has_result else "stopped"
+    if running:
+        state = "running"
+    elif not config or (has_result and state not in _ENDS):
+        state = "damaged"
     if newer := _newer_version(environment):
         damage.append(newer)
     return PastRun(folder, state, config, environment, rows, result, tuple(damage))
@@ -82,21 +86,33 @@ def find(folder: Path) -> list[Path]:
     """Return the run folders in a folder, the oldest first.
 
     Raises:
-      NoRunError: if there is no such folder.
+      NoRunError: if there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise NoRunError(f"{folder}: no such folder")
-    found = [path for path in folder.iterdir() if path.is_dir() and _looks_like_run(path)]
+    try:
+        found = [path for path in folder.iterdir() if path.is_dir() and _looks_like_run(path)]
+    except OSError as error:
+        raise NoRunError(f"{folder}: cannot be read: {error.strerror}") from None
     return sorted(found, key=lambda path: (_begun(path), path.name))
 
 
 def accuracies(run: PastRun) -> list[float]:
     """Return the accuracy of every network after the last epoch so far, [] if there is none."""
     told = run.result.get("accuracy")
-    if _are_numbers(told):
-        return [float(value) for value in told]
-    last = {_identity(row): row.get("accuracy") for row in evaluations(run)}
-    return [float(value) for value in last.values() if _is_number(value)]
+    return list(map(float, told)) if _are_numbers(told) else list(_of_networks(run).values())
+
+
+def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
+    """Return how far the accuracies of two runs are apart, None where one has none.
+
+    They are paired where both runs trained from the same seeds, at the same settings of a sweep.
+    """
+    ours, theirs = _of_networks(run), _of_networks(other)
+    if ours and ours.keys() == theirs.keys():
+        return difference(list(ours.values()), [theirs[name] for name in ours], paired=True)
+    values, others = accuracies(run), accuracies(other)
+    return difference(values, others, paired=False) if values and others else None
 
 
 def accuracy(run: PastRun) -> Summary | None:
@@ -122,35 +138,67 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
       Lists of (epoch, value) by the network's seed and settings; epochs of training rows are
       parts of a whole, from their steps.
     """
-    of_kind = [row for row in run.rows if row.get("kind") == kind and _is_number(row.get(column))]
+    of_kind = [row for row in run.rows if row.get("kind") == kind and is_number(row.get(column))]
     per_epoch = _steps_per_epoch(run)
     lines: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for row in of_kind:
         step, epoch = row.get("step"), row.get("epoch")
-        place = step / per_epoch if per_epoch and _is_number(step) else epoch
-        if _is_number(place):
-            lines[_identity(row)].append((float(place), float(row[column])))
+        place = step / per_epoch if per_epoch and is_number(step) else epoch
+        if is_number(place):
+            lines[network_of(row)].append((float(place), float(row[column])))
     return dict(lines)
 
 
 def seconds(run: PastRun) -> float | None:
     """Return the seconds of the run, or of its training so far; None where nothing tells."""
-    told = run.result.get("wall_seconds")
-    if _is_number(told):
-        return float(told)
-    spent = [row["seconds"] for row in run.rows if _is_number(row.get("seconds"))]
-    return float(sum(spent)) if spent else None
+    wall, trained = (run.result.get(name) for name in ("wall_seconds", "train_seconds"))
+    trained = trained if _are_numbers(trained) else []
+    logged = [row["seconds"] for row in run.rows if is_number(row.get("seconds"))]
+    told = [wall] if is_number(wall) else []  # of the last session alone
+    return max([*told, sum(trained), sum(logged)]) or None
 
 
 def changes(run: PastRun) -> Table:
     """Return what the config says that is not the default of its table, by dotted keys."""
-    try:
-        config = configs.load(run.folder / run_folder.CONFIG)
+    config, table = _loaded(run), run.config
+    if config:
         table = config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    except configs.ConfigError:
-        table = run.config
     flat = run_folder.flatten(table)
     return {key: value for key, value in flat.items() if key != "experiment"}
+
+
+def full_config(run: PastRun) -> Table:
+    """Return what the config says by dotted keys, with defaults for what it does not say."""
+    config = _loaded(run)
+    return run_folder.flatten(configs.dump(config) if config else run.config)
+
+
+def how_to_go_on(run: PastRun) -> str | None:
+    """Return the command that goes on with a run that ended early, None where none does."""
+    config = _loaded(run)
+    if config is None or run.state not in ("failed", "interrupted", "stopped"):
+        return None
+    if not configs.saves_checkpoints(config) or run.result.get("diverged"):
+        return None
+    word = "sweep" if run.config.get("sweep") else "run"
+    return shlex.join(["python", "-m", "experiments", word, "--resume", str(run.folder)])
+
+
+def _loaded(run: PastRun) -> configs.Config | None:
+    """Return the config if it can be read by this version."""
+    with contextlib.suppress(configs.ConfigError):
+        return configs.load(run.folder / run_folder.CONFIG)
+    return None
+
+
+def _of_networks(run: PastRun) -> dict[str, float]:
+    """Return the last accuracy of every network, by its seed and settings."""
+    told, seeds = run.result.get("accuracy"), run.result.get("seeds")
+    if _are_numbers(told) and isinstance(seeds, list) and len(seeds) == len(told):
+        names = (network_of({"seed": seed}) for seed in seeds)
+        return dict(zip(names, map(float, told), strict=True))
+    last = {network_of(row): row.get("accuracy") for row in evaluations(run)}
+    return {name: float(value) for name, value in last.items() if is_number(value)}
 
 
 def _looks_like_run(folder: Path) -> bool:
@@ -221,12 +269,14 @@ def _newer_version(environment: Mapping[str, Any]) -> str | None:
 
 
 def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdigit()]
+    return [int(part) for part in version.split(".") if part.isdecimal() and len(part) < 10]
 
 
 def _begun(folder: Path) -> float:
     """Return when a run began, in seconds; the age of its folder where nothing tells."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(
+        OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError
+    ):
         told = json.loads((folder / run_folder.ENVIRONMENT).read_text(encoding="utf-8"))["time"]
         return datetime.datetime.fromisoformat(told).timestamp()
     return folder.stat().st_mtime
@@ -243,19 +293,5 @@ def _steps_per_epoch(run: PastRun) -> float | None:
     return float(first) if first else None
 
 
-def _identity(row: Mapping[str, Any]) -> str:
-    words = [f"seed {row['seed']}"] if "seed" in row else []
-    setting = row.get("setting")
-    words += (
-        [f"{key} {value}" for key, value in setting.items()] if isinstance(setting, dict) else []
-    )
-    return ", ".join(words)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
-
-
 def _are_numbers(values: Any) -> TypeGuard[list[float]]:
-    return isinstance(values, list) and bool(values) and all(map(_is_number, values))
+    return isinstance(values, list) and bool(values) and all(map(is_number, values))

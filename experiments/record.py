@@ -17,7 +17,7 @@ from PIL import Image
 
 from conv_jax import devices
 from conv_jax.manifest import sync
-from experiments.running import run_folder
+from experiments.running import run_folder, sinks
 from experiments.running.run_folder import FinishedError, Row
 from experiments.running.run_folder import FolderError as FolderError
 
@@ -43,6 +43,7 @@ class Record:
         self.folder = folder
         self.config = dict(config)
         self.results: dict[str, Any] = {}
+        self._feed: sinks.Feed | None = None
         lock = run_folder.reopen(folder, config) if resume else run_folder.begin(folder, config)
         self._unlock = weakref.finalize(self, os.close, lock)
         self._begun = time.monotonic()
@@ -58,9 +59,11 @@ class Record:
         return self.folder / run_folder.METRICS
 
     def log(self, *rows: Mapping[str, Any]) -> None:
-        """Append lines to metrics.jsonl."""
+        """Append lines to metrics.jsonl, and show them where the config asks for that."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.writelines(map(run_folder.line_of, rows))
+        if self._feed:
+            self._feed.log([dict(row) for row in rows])
 
     def rows(self) -> list[Row]:
         """Return what was logged, by earlier sessions of a resumed run too.
@@ -101,6 +104,8 @@ class Record:
     def running(self) -> Iterator[None]:
         """Write result.json at the end, with the error if there was one; unlock the folder."""
         try:
+            self._feed = sinks.Feed(self.config.get("log", {}), self.folder, self.config)
+            self._feed.log(run_folder.read_rows(self.folder), earlier=True)
             yield
         except KeyboardInterrupt:
             with contextlib.suppress(OSError):  # a full disk keeps nobody here
@@ -119,6 +124,8 @@ class Record:
         wall_seconds = time.monotonic() - self._begun  # of this session, figures included
         result = {"status": status, **more, **self.results, "wall_seconds": wall_seconds}
         run_folder.write_json(self.folder / run_folder.RESULT, result)
+        if self._feed:
+            self._feed.finish(self.results, succeeded=status == "finished")
 
 
 class Follower(Record):

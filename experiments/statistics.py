@@ -42,6 +42,54 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(mean, std, (mean - reach, mean + reach), count)
 
 
+class Difference(NamedTuple):
+    """How far the means of two groups of measurements are apart."""
+
+    mean: float  # of the first less that of the second
+    interval: tuple[float, float] | None  # holds it with a probability of 95 %
+    paired: bool
+    n: tuple[int, int]
+
+
+def difference(values: Sequence[float], others: Sequence[float], *, paired: bool) -> Difference:
+    """Return the difference of two means with its 95 % interval.
+
+    Args:
+      values: measurements.
+      others: more of them, from elsewhere.
+      paired: values[i] and others[i] belong together, as by their seed: Student's interval of
+        their differences. Else Welch's, which lets the variances differ (B. L. Welch, "The
+        generalization of Student's problem when several different population variances are
+        involved", 1947).
+
+    Returns:
+      The difference; its interval is None where one measurement stands alone.
+
+    Raises:
+      ValueError: for no values, or for pairs of which one half is missing.
+    """
+    n = len(values), len(others)
+    if not all(n):
+        raise ValueError(f"values, others: expected at least one number each, got {n}")
+    if paired:
+        if n[0] != n[1]:
+            raise ValueError(f"others: expected the {n[0]} partners of values, got {n[1]}")
+        of_pairs = summarize(np.subtract(values, others).tolist())
+        return Difference(of_pairs.mean, of_pairs.interval, True, n)
+    mean = float(np.mean(values) - np.mean(others))
+    if min(n) == 1:
+        return Difference(mean, None, False, n)
+    from scipy import stats  # takes half a second to import
+
+    variances = np.var(values, ddof=1) / n[0], np.var(others, ddof=1) / n[1]  # of the means
+    variance = sum(variances)
+    if variance == 0:
+        return Difference(mean, (mean, mean), False, n)
+    parts = (v**2 / (count - 1) for v, count in zip(variances, n, strict=True))
+    reach = float(stats.t.ppf(0.975, variance**2 / sum(parts)) * np.sqrt(variance))
+    return Difference(mean, (mean - reach, mean + reach), False, n)
+
+
 def noticeable(summary: Summary) -> float | None:
     """Return how far from 0 a mean must be to be noticed with a probability of 80 %.
 
@@ -70,3 +118,14 @@ def percent(summary: Summary) -> str:
     low, high = summary.interval
     text += f" +- {100 * summary.std:.2f} %"
     return f"{text} (95 %: {100 * low:.2f} to {100 * high:.2f}, n = {summary.n})"
+
+
+def percent_difference(difference: Difference) -> str:
+    """Say a difference of parts of 1 in percent: "+0.12 % (95 %: -0.05 to +0.29, n = 3 pairs)"."""
+    n = difference.n[0] if difference.paired else f"{difference.n[0]} and {difference.n[1]}"
+    n = f"n = {n}{' pairs' if difference.paired else ''}"
+    text = f"{100 * difference.mean:+.2f} %"
+    if difference.interval is None:
+        return f"{text} ({n})"
+    low, high = difference.interval
+    return f"{text} (95 %: {100 * low:+.2f} to {100 * high:+.2f}, {n})"

@@ -44,7 +44,7 @@ NUMBERS = frozenset(
 # What a run has once; where images are held out for, its numbers are of them or of the test set.
 _COMMON = frozenset(
     {
-        *("at_once", "checkpoint", "deterministic", "devices", "distributed"),
+        *("at_once", "checkpoint", "deterministic", "devices", "distributed", "log"),
         *("seed", "seeds", "sweep"),
     }
 )

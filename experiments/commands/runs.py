@@ -92,6 +92,7 @@ def _execute(
     from experiments.running.determinism import use_deterministic_kernels
     from experiments.running.interrupts import Interrupted
     from experiments.running.run_folder import FinishedError, holds_run
+    from experiments.running.sinks import check_installed
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
@@ -106,6 +107,7 @@ def _execute(
             console.quiet = jax.process_index() > 0
         if options.resume and not resumable:
             raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
+        check_installed(configs.dump(config).get("log", {}))
         task = prepare()
         resume = options.resume is not None or (resumable and holds_run(options.folder))
         resume = bool(agree(resume))
@@ -199,10 +201,11 @@ def _one_line(error: BaseException) -> str:
     """Return the first line of an error, with its kind if it is not ours."""
     from conv_jax.checkpoint import CheckpointError
     from experiments.running.run_folder import FolderError
+    from experiments.running.sinks import SinkError
 
     first = next(iter(str(error).splitlines()), "")
     return (
         first
-        if isinstance(error, ArithmeticError | CheckpointError | FolderError)
+        if isinstance(error, ArithmeticError | CheckpointError | FolderError | SinkError)
         else f"{type(error).__name__}: {first}"
     )

@@ -4,9 +4,10 @@ import contextlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import tomli_w
 
@@ -119,13 +120,13 @@ def holds_run(folder: Path) -> bool:
 def differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """Name the keys in which two configs differ, with both values; "" where they are equal.
 
-    Which devices share a run is no difference: it may go on on others.
+    Which devices share a run and where its rows are shown is no difference: it may go on on others.
     """
     there, here = ({**flatten(config), "devices": None} for config in (held, asked))
     return "; ".join(
         f"{key} is {_shown(there.get(key))} there and {_shown(here.get(key))} here"
         for key in sorted({*there, *here})
-        if there.get(key) != here.get(key)
+        if there.get(key) != here.get(key) and not key.startswith("log.")
     )
 
 
@@ -143,6 +144,21 @@ def read_rows(folder: Path) -> list[Row]:
         except ValueError:
             raise FolderError(f"{path}: line {number} is not JSON") from None
     return rows
+
+
+def network_of(row: Mapping[str, Any]) -> str:
+    """Return what tells the network of a row from others: its seed and its settings, if any."""
+    words = [f"seed {row['seed']}"] if "seed" in row else []
+    setting = row.get("setting")
+    if isinstance(setting, dict):
+        words += [f"{key} {value}" for key, value in setting.items()]
+    return ", ".join(words)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value of a row is a number that float can hold."""
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and abs(value) <= sys.float_info.max
 
 
 def drop_rows(folder: Path, unwanted: Callable[[Row], bool]) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from experiments.tables.log import Log
 from experiments.tables.optimizers import Optimizer
 from experiments.tables.section import Count, Deterministic, Section, Seed
 
@@ -73,3 +74,4 @@ class LearnKernelConfig(Section):
     model: KernelModel = KernelModel()
     optimizer: Optimizer
     train: KernelTraining
+    log: Log = Log()

@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from experiments.tables.checkpoints import Checkpointing
 from experiments.tables.distributed import Distributed
+from experiments.tables.log import Log
 from experiments.tables.optimizers import Optimizer
 from experiments.tables.section import Count, Deterministic, Fraction, Section, Seed, Width
 
@@ -135,6 +136,7 @@ class TrainsNetworks(Section):
     augment: Augmentation = Augmentation()
     train: Training
     checkpoint: Checkpointing = Checkpointing()
+    log: Log = Log()
 
 
 class LeNet5Config(TrainsNetworks):

@@ -1,0 +1,141 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from experiments.__main__ import main
+from experiments.commands import listing
+from experiments.printed_table import plain
+
+CONFIG = 'experiment = "lenet5"\nseeds = 2\ndata.name = "digits"\ntrain.epochs = 3\n'
+CONFIG += 'seed = 4\noptimizer = {name = "sgd", learning_rate = 0.1}\n'
+
+
+def write_run(folder, *, accuracies, seconds=100.0, config=CONFIG, **environment):
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(config)
+    known = {"time": "2026-11-23T12:00:00+00:00", "commit": "abc", "cores": 2, **environment}
+    (folder / "environment.json").write_text(json.dumps(known))
+    result = {"status": "finished", "seeds": [4, 5], "accuracy": accuracies}
+    result |= {"wall_seconds": seconds, "num_params": 61_706, "evaluated_on": "test"}
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder of two runs: "b", and the older "a"."""
+    write_run(tmp_path / "b", accuracies=[0.9, 0.8])
+    config = CONFIG.replace("0.1", "0.2")
+    older = {"time": "2026-11-23T11:00:00+00:00", "commit": "def"}
+    write_run(tmp_path / "a", accuracies=[0.8, 0.6], config=config, **older)
+    return tmp_path
+
+
+def output(capsys, *arguments):
+    assert main(list(map(str, arguments))) == 0
+    return capsys.readouterr().out
+
+
+def test_ls_has_a_line_for_every_run_the_oldest_first(runs, capsys):
+    head, _, older, younger = output(capsys, "ls", runs).splitlines()
+    assert head.split("  ")[0] == "run"
+    assert older.split()[:2] == ["a", "finished"]
+    for text in ("85.00 +- 7.07 (n = 2)", "1.67 min", "4 to 5", "optimizer.learning_rate 0.1"):
+        assert text in younger
+
+
+@pytest.mark.parametrize("name", ["config.toml", "result.json", "environment.json"])
+def test_ls_lists_damaged_runs_too(runs, capsys, name):
+    (runs / "a" / name).write_bytes(b"\x00\xff")
+    lines = output(capsys, "ls", runs).splitlines()
+    assert len(lines) == 4
+    assert sum("finished" in line for line in lines) == (2 if name == "environment.json" else 1)
+
+
+def test_ls_of_an_empty_folder_is_a_line(tmp_path, capsys):
+    assert output(capsys, "ls", tmp_path) == f"{tmp_path}: no runs here\n"
+
+
+@pytest.mark.parametrize("command", ["ls", "show"])
+def test_a_missing_folder_is_a_line_and_status_2(tmp_path, capsys, command):
+    assert main([command, str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'none'}: no such folder\n"
+
+
+def test_ls_keeps_within_a_terminal(runs, capsys, monkeypatch):
+    on_terminal = lambda **options: Console(force_terminal=True, width=90, **options)  # noqa: E731
+    monkeypatch.setattr(listing, "Console", on_terminal)
+    cut = output(capsys, "ls", runs)
+    assert all(len(plain(line)) <= 100 for line in cut.splitlines()[2:])
+    assert "…" in cut
+    monkeypatch.undo()
+    assert "train.epochs 3" in output(capsys, "ls", runs)
+
+
+def test_show_tells_what_a_run_came_to(runs, capsys):
+    shown = output(capsys, "show", runs / "a")
+    for line in (
+        "state        finished",
+        "accuracy     test 70.00 +- 14.14 % (95 %: -57.06 to 197.06, n = 2)",
+        "results      num_params 61706",
+        "time         1.67 min, from 2026-11-23T11:00:00+00:00",
+        "environment  commit def",
+    ):
+        assert line in shown.splitlines()
+
+
+def test_show_says_how_to_go_on(runs, capsys):
+    (runs / "a" / "result.json").unlink()
+    *_, last = output(capsys, "show", runs / "a").splitlines()
+    assert last == f"go on with   python -m experiments run --resume {runs / 'a'}"
+
+
+def test_show_prints_the_last_rows_and_the_damage(runs, capsys):
+    row = {"kind": "train", "step": 8, "loss": 0.25}
+    (runs / "a" / "metrics.jsonl").write_text(json.dumps(row) + '\n{"kind')
+    shown = output(capsys, "show", runs / "a").splitlines()
+    assert "damage       metrics.jsonl: line 2 of 2 is not whole" in shown
+    assert "last rows    kind train, step 8, loss 0.25" in shown
+
+
+def test_diff_shows_both_values_and_the_interval_of_pairs(runs, capsys):
+    lines = [line.split() for line in output(capsys, "diff", runs / "a", runs / "b").splitlines()]
+    assert ["optimizer.learning_rate", "0.2", "0.1"] in lines
+    assert ["commit", "def", "abc"] in lines
+    assert ["train.epochs", "3", "3"] not in lines
+    last = "accuracy: 70.00 % less 85.00 % is -15.00 % (95 %: -78.53 to +48.53, n = 2 pairs)"
+    assert lines[-1] == last.split()
+
+
+def test_a_run_does_not_differ_from_itself(runs, capsys):
+    lines = output(capsys, "diff", runs / "a", runs / "a").splitlines()
+    assert lines[:2] == ["config: no difference", "environment: no difference"]
+
+
+def test_diff_names_the_run_without_an_accuracy(runs, capsys):
+    (runs / "b" / "result.json").write_text('{"status": "failed"}')
+    *_, last = output(capsys, "diff", runs / "a", runs / "b").splitlines()
+    assert last == f"accuracy: none in {runs / 'b'}"
+
+
+HOSTILE = {
+    "escape": "\x1b[31m",
+    "newline": "a\nb",
+    "html": "<b>x</b>",
+    "bidi": "\u202e",
+    "rich": "[red]",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("command", ["ls", "show", "diff"])
+def test_names_and_values_from_files_are_printed_as_text(tmp_path, capsys, command, text):
+    name = text.replace("/", "|")
+    config = f"experiment = {json.dumps(text)}\n[{json.dumps(text)}]\nx = {json.dumps(text)}\n"
+    folder = write_run(tmp_path / name, accuracies=[0.5], config=config, platform=text)
+    other = write_run(tmp_path / "other", accuracies=[0.5])
+    arguments = {"ls": [tmp_path], "show": [folder], "diff": [folder, other]}[command]
+    printed = output(capsys, command, *arguments)
+    assert plain(text) in printed
+    assert all(line.isprintable() for line in printed.splitlines())
