@@ -52,6 +52,7 @@ _SUBMODULES = (
     "allocator",
     "augment",
     "data",
+    "interop",
     "kernels",
     "layers",
     "losses",

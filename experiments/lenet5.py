@@ -13,7 +13,7 @@ from conv_jax import augment, losses, models, optimizers, training
 from conv_jax.devices import is_same
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, TrainState, TrainStep
-from experiments import images, lenet5_figures
+from experiments import images, lenet5_figures, weights
 from experiments.lenet5_training import Network, Outcome, Task, refuse_diverged, train, train_all
 from experiments.record import Record
 from experiments.running import devices
@@ -63,7 +63,7 @@ def prepare(config: LeNet5Config) -> Task:
 
 
 def run(task: Task, record: Record, console: Console) -> None:
-    """Train every seed, report the numbers of the last epoch, draw the figures.
+    """Train every seed, report the numbers of the last epoch, keep the weights, draw the figures.
 
     Raises:
       DivergedError: after all else, if a network diverged.
@@ -81,6 +81,8 @@ def run(task: Task, record: Record, console: Console) -> None:
         results = _numbers(task, sound)
         record.report(results)
         console.print(_in_words(task, results))
+        for outcome in sound:
+            _save_weights(task, outcome, record)
         lenet5_figures.draw(task, sound, record)
     refuse_diverged(outcomes, record)
 
@@ -140,6 +142,20 @@ def _with_settings(
 ) -> dict[str, Any]:
     """Return a table of the config, with the settings that are of it."""
     return {key: settings.get(f"{name}.{key}", value) for key, value in table.items()}
+
+
+def _save_weights(task: Task, outcome: Outcome, record: Record) -> None:
+    kept = weights.Weights(
+        params=outcome.params,
+        network=task.network.__name__,
+        options=task.model_options,
+        mean=task.mean,
+        std=task.std,
+        class_names=task.class_names,
+        data=task.config.data.name,
+        seed=outcome.network.seed,
+    )
+    record.save_bytes(weights.file_name(kept.seed), weights.to_bytes(kept))
 
 
 def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from experiments.running.run_folder import FolderError as FolderError
 class Record:
     """One run's folder, written as the run goes.
 
-    config.toml, environment.json, metrics.jsonl (a line an interval), figures/, and at the end
-    result.json with the status "finished", "failed" or "interrupted". One run at a time.
+    config.toml, environment.json, metrics.jsonl (a line an interval), weights/, figures/, and at
+    the end result.json with the status "finished", "failed" or "interrupted". One run at a time.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool = False) -> None:
@@ -89,6 +89,12 @@ class Record:
         """Write a file of the run's folder."""
         (self.folder / name).write_text(text, encoding="utf-8")
 
+    def save_bytes(self, name: str, content: bytes) -> None:
+        """Write a file of the run's folder, or of a folder in it, all of it or nothing."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        run_folder.write(path, content)
+
     def save_figure(
         self, name: str, figure: Figure, *, palette: UInt8[np.ndarray, "256 3"] | None = None
     ) -> None:
@@ -149,6 +155,9 @@ class Follower(Record):
         """Do nothing."""
 
     def save_text(self, name: str, text: str) -> None:
+        """Do nothing."""
+
+    def save_bytes(self, name: str, content: bytes) -> None:
         """Do nothing."""
 
     def save_figure(

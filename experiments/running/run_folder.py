@@ -62,7 +62,7 @@ def begin(folder: Path, config: Mapping[str, Any]) -> int:
         with _unlocked_by_errors(descriptor):
             _refuse_used(folder)  # for another run may have come and gone
             write_json(folder / ENVIRONMENT, machine)
-            _write(folder / CONFIG, tomli_w.dumps(dict(config)))  # last: now it holds a run
+            write(folder / CONFIG, tomli_w.dumps(dict(config)).encode())  # last: now it holds a run
     except OSError as error:
         raise FolderError(f"--out: {folder} cannot be written: {error.strerror}") from None
     return descriptor
@@ -166,7 +166,7 @@ def drop_rows(folder: Path, unwanted: Callable[[Row], bool]) -> None:
     rows = read_rows(folder)
     kept = [row for row in rows if not unwanted(row)]
     if len(kept) < len(rows):
-        _write(folder / METRICS, "".join(line_of(row) for row in kept))
+        write(folder / METRICS, "".join(line_of(row) for row in kept).encode())
 
 
 def line_of(row: Mapping[str, Any]) -> str:
@@ -176,7 +176,16 @@ def line_of(row: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file of JSON, all of it or nothing."""
-    _write(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+    write(path, (json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write under another name and rename, so that no reader meets half a file."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
 
 
 def _refuse_used(folder: Path) -> None:
@@ -233,12 +242,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write under another name and rename, so that no reader meets half a file."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    sync(partial)
-    partial.replace(path)
-    sync(path.parent)

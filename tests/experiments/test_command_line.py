@@ -58,6 +58,7 @@ def test_run_folder_is_whole(smoke_run):
     assert files == {
         *("config.toml", "environment.json", "lock", "metrics.jsonl", "result.json"),
         *(f"figures/{name}.png" for name in pictures),
+        "weights/seed-0.safetensors",
     }
     assert [path.name for path in sorted(folder.glob("checkpoints/0-0/*"))] == ["16", "8"]
 
@@ -96,6 +97,7 @@ def test_divergence_is_one_line_and_keeps_what_was_recorded(tmp_path, capsys):
     assert "last good loss" in error[0]
     assert "learning rate" in error[0]
     assert error[1:] == [f"what was recorded: {folder}"]
+    assert not (folder / "weights").exists()
     assert result_of(folder)["status"] == "failed"
     rows = (folder / "metrics.jsonl").read_text().splitlines()
     assert all("NaN" not in row and "Infinity" not in row for row in rows)

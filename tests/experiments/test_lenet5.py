@@ -18,7 +18,7 @@ class Memory:
     """A record that keeps what it is given."""
 
     def __init__(self):
-        self.logged, self.pictures, self.results = [], {}, {}
+        self.logged, self.pictures, self.results, self.files = [], {}, {}, {}
 
     def rows(self):
         return self.logged
@@ -28,6 +28,9 @@ class Memory:
 
     def log(self, *rows):
         self.logged += rows
+
+    def save_bytes(self, name, content):
+        self.files[name] = content
 
     def save_figure(self, name, figure):
         self.pictures[name] = figure
