@@ -99,8 +99,11 @@ def test_sdist_holds_every_script(sdist_files, folder):
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE", "Makefile"]
-    + ["constraints.txt", "configs/lenet5_smoke.toml", "experiments/results/bench_corr2d/table.md"],
+    [
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE", "Makefile"),
+        *("constraints.txt", "configs/lenet5_smoke.toml"),
+        "experiments/results/bench_corr2d/table.md",
+    ],
 )
 def test_sdist_holds(sdist_files, path):
     assert sdist_files[path] > 0
