@@ -42,7 +42,7 @@ def finite_difference(
       axis: 1 for a row [1, k] that differentiates to the right, 0 for a column [k, 1] downwards.
       offsets: the pixels used: "central" (unless told otherwise), "forward" (0, 1, 2, ...),
         "backward", or at least order + 1 different whole numbers.
-      exact: return `fractions.Fraction`s in a NumPy array instead.
+      exact: return a NumPy array of `fractions.Fraction` instead.
 
     Returns:
       [1, k] or [k, 1], from the least offset to the largest, with 0 for those left out; tap j
