@@ -4,8 +4,8 @@ import collections
 import contextlib
 import datetime
 import json
-import math
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -93,10 +93,10 @@ def find(folder: Path) -> list[Path]:
 def accuracies(run: PastRun) -> list[float]:
     """Return the accuracy of every network after the last epoch so far, [] if there is none."""
     told = run.result.get("accuracy")
-    if _are_numbers(told):
+    if are_numbers(told):
         return [float(value) for value in told]
     last = {_identity(row): row.get("accuracy") for row in evaluations(run)}
-    return [float(value) for value in last.values() if _is_number(value)]
+    return [float(value) for value in last.values() if is_number(value)]
 
 
 def accuracy(run: PastRun) -> Summary | None:
@@ -122,13 +122,13 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
       Lists of (epoch, value) by the network's seed and settings; epochs of training rows are
       parts of a whole, from their steps.
     """
-    of_kind = [row for row in run.rows if row.get("kind") == kind and _is_number(row.get(column))]
+    of_kind = [row for row in run.rows if row.get("kind") == kind and is_number(row.get(column))]
     per_epoch = _steps_per_epoch(run)
     lines: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for row in of_kind:
         step, epoch = row.get("step"), row.get("epoch")
-        place = step / per_epoch if per_epoch and _is_number(step) else epoch
-        if _is_number(place):
+        place = step / per_epoch if per_epoch and is_number(step) else epoch
+        if is_number(place):
             lines[_identity(row)].append((float(place), float(row[column])))
     return dict(lines)
 
@@ -136,9 +136,9 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
 def seconds(run: PastRun) -> float | None:
     """Return the seconds of the run, or of its training so far; None where nothing tells."""
     told = run.result.get("wall_seconds")
-    if _is_number(told):
+    if is_number(told):
         return float(told)
-    spent = [row["seconds"] for row in run.rows if _is_number(row.get("seconds"))]
+    spent = [row["seconds"] for row in run.rows if is_number(row.get("seconds"))]
     return float(sum(spent)) if spent else None
 
 
@@ -252,10 +252,12 @@ def _identity(row: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value of JSON is a finite number, and no integer beyond those of a float."""
+    is_numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_numeric and abs(value) <= sys.float_info.max
 
 
-def _are_numbers(values: Any) -> TypeGuard[list[float]]:
-    return isinstance(values, list) and bool(values) and all(map(_is_number, values))
+def are_numbers(values: Any) -> TypeGuard[list[float]]:
+    """Tell whether a value of JSON is a list of finite numbers, at least one."""
+    return isinstance(values, list) and bool(values) and all(map(is_number, values))

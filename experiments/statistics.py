@@ -42,6 +42,57 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(mean, std, (mean - reach, mean + reach), count)
 
 
+class Difference(NamedTuple):
+    """By how much the mean of some measurements exceeds that of others."""
+
+    mean: float
+    interval: tuple[float, float] | None  # 95 %; None where one measurement says nothing of it
+    method: str
+
+
+def difference(
+    values: Sequence[float], reference: Sequence[float], *, paired: bool = False
+) -> Difference:
+    """Return the difference of two means with its 95 % interval.
+
+    Welch's interval, (t_0.975 of nu degrees) sqrt(a + b) with a = std^2 / n of each side and
+    nu = (a + b)^2 / (a^2 / (n_a - 1) + b^2 / (n_b - 1)) (Welch, Biometrika 34, 1947), lets the
+    deviations differ; the paired one is that of the mean of the differences.
+
+    Args:
+      values: at least one number.
+      reference: what is subtracted; as many, if paired.
+      paired: each value belongs to the one of the reference at its place, as of the same seed.
+
+    Returns:
+      The difference.
+
+    Raises:
+      ValueError: if there are no numbers, or pairs without a partner.
+    """
+    if paired and len(values) != len(reference):
+        raise ValueError(
+            f"values: expected {len(reference)}, as many as of the reference, got {len(values)}"
+        )
+    if paired and len(values) > 1:
+        pairs = zip(values, reference, strict=True)
+        summary = summarize([value - other for value, other in pairs])
+        return Difference(summary.mean, summary.interval, f"paired over {summary.n} seeds")
+    first, second = summarize(values), summarize(reference)
+    mean = first.mean - second.mean
+    if first.std is None or second.std is None:
+        return Difference(mean, None, "one seed tells no interval")
+    from scipy import stats  # takes half a second to import
+
+    a, b = first.std**2 / first.n, second.std**2 / second.n
+    reach = 0.0
+    if a + b > 0:
+        degrees = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))
+        reach = float(stats.t.ppf(0.975, degrees)) * math.sqrt(a + b)
+    method = f"Welch, {first.n} against {second.n} seeds"
+    return Difference(mean, (mean - reach, mean + reach), method)
+
+
 def noticeable(summary: Summary) -> float | None:
     """Return how far from 0 a mean must be to be noticed with a probability of 80 %.
 
