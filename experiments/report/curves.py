@@ -15,6 +15,7 @@ from experiments.running.vector_figures import svg
 
 _MOST_LINES = 12
 _MOST_POINTS = 300
+_GREATEST = 1e30  # beyond it a loss has diverged, and scales have no ticks
 
 Line = list[tuple[float, float]]  # (epoch, value)
 
@@ -35,21 +36,20 @@ class Curves(NamedTuple):
     caption: str
 
 
-def of_run(run: PastRun) -> Curves | None:
-    """Return the curves of a run, a line for each setting; None where its rows tell nothing."""
-    losses, errors = _losses(run), _errors(run)
-    return _drawn(_by_setting(losses), _by_setting(errors), num_runs=1)
-
-
 def of_runs(runs: Mapping[str, PastRun]) -> Curves | None:
-    """Return the curves of several runs by their names, a line for each."""
-    losses = {name: list(_losses(run).values()) for name, run in runs.items()}
-    errors = {name: list(_errors(run).values()) for name, run in runs.items()}
-    return _drawn(losses, errors, num_runs=len(runs))
+    """Return the curves of some runs, a line for each of their settings.
 
+    Args:
+      runs: read by `past_runs.read`, by what the legend calls them; "" for the only one.
 
-def _losses(run: PastRun) -> dict[str, Line]:
-    return past_runs.curves(run, kind="train", column="loss")
+    Returns:
+      The curves; None where the rows tell nothing.
+    """
+    losses, errors = dict[str, list[Line]](), dict[str, list[Line]]()
+    for name, run in runs.items():
+        losses |= _by_setting(name, past_runs.curves(run, kind="train", column="loss"))
+        errors |= _by_setting(name, _errors(run))
+    return _drawn(losses, errors)
 
 
 def _errors(run: PastRun) -> dict[str, Line]:
@@ -57,16 +57,17 @@ def _errors(run: PastRun) -> dict[str, Line]:
     return {name: [(x, 100 * (1 - value)) for x, value in line] for name, line in lines.items()}
 
 
-def _by_setting(lines: Mapping[str, Line]) -> dict[str, list[Line]]:
-    """Gather the seeds of each setting."""
+def _by_setting(name: str, lines: Mapping[str, Line]) -> dict[str, list[Line]]:
+    """Gather the seeds of each setting of a run."""
     gathered = collections.defaultdict(list)
     for identity, line in lines.items():
-        gathered[re.sub(r"^seed \S+?(, |$)", "", identity)].append(line)
+        setting = re.sub(r"^seed \S+?(, |$)", "", identity)
+        gathered[": ".join(filter(None, (name, setting)))].append(line)
     return gathered
 
 
 def _drawn(
-    losses: Mapping[str, Sequence[Line]], errors: Mapping[str, Sequence[Line]], *, num_runs: int
+    losses: Mapping[str, Sequence[Line]], errors: Mapping[str, Sequence[Line]]
 ) -> Curves | None:
     names = [name for name in {**losses, **errors} if losses.get(name) or errors.get(name)]
     drawn, panels = names[:_MOST_LINES], []
@@ -77,9 +78,9 @@ def _drawn(
             panels.append((_described(quantity, drawn, bands), Markup(svg(figure, name=quantity))))
     if not panels:
         return None
-    keys = [_key(index, name or "this run") for index, name in enumerate(drawn)]
+    keys = [_key(index, name) for index, name in enumerate(drawn)]
     seeds = {len(group) for groups in (losses, errors) for group in groups.values() if group}
-    caption = _caption(names, seeds, num_runs)
+    caption = _caption(names, seeds)
     if any(errors.values()):
         caption += " The error is 100 % less the accuracy on the evaluated images."
     return Curves(panels, keys if len(keys) > 1 else [], caption)
@@ -90,7 +91,8 @@ def _band(lines: Sequence[Line]) -> plots.Band:
     values = collections.defaultdict(list)
     for line in lines:
         for x, value in line:
-            values[x].append(value)
+            if max(abs(x), abs(value)) < _GREATEST:
+                values[x].append(value)
     every = -(-len(values) // _MOST_POINTS) or 1
     x = sorted(values)[::-every][::-1]  # the last one is among them
     low, mean, high = (np.array([f(values[place]) for place in x]) for f in (min, np.mean, max))
@@ -117,15 +119,14 @@ def _described(quantity: str, names: Sequence[str], bands: Sequence[plots.Band])
     return f"{quantity} against the epoch: {'; '.join(ends)}"
 
 
-def _caption(names: Sequence[str], seeds: Set[int], num_runs: int) -> str:
-    what = "one line a run" if num_runs > 1 else "one line a setting" if len(names) > 1 else ""
+def _caption(names: Sequence[str], seeds: Set[int]) -> str:
     band = (
-        f"the line is the mean over {'up to ' if len(seeds) > 1 else ''}{max(seeds)} seeds, and "
+        f"each line is the mean over {'up to ' if len(seeds) > 1 else ''}{max(seeds)} seeds, and "
         "the band reaches from the least of them to the greatest"
         if max(seeds) > 1
         else "one seed, so no band"
     )
     left_out = len(names) - _MOST_LINES
     more = f"the first {_MOST_LINES} of {len(names)} are drawn" if left_out > 0 else ""
-    text = "; ".join(part for part in (what, band, more) if part)
+    text = "; ".join(part for part in (band, more) if part)
     return f"{text[0].upper()}{text[1:]}. Logarithmic scales."

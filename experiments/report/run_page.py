@@ -51,10 +51,9 @@ def html(run: PastRun, *, path: Path) -> str:
       run: read by `past_runs.read`.
       path: where the page will be, for its links.
     """
-    drawn = curves.of_run(run)
+    drawn = curves.of_runs({"": run})
     without = frozenset({"curves"} if drawn else ())
     changes = past_runs.changes(run)
-    headline = results.headline(run)
     return page.render(
         "run.html",
         title=run.name,
@@ -62,7 +61,7 @@ def html(run: PastRun, *, path: Path) -> str:
         state=run.state,
         about_state=_STATES.get(run.state, ""),
         troubles=troubles(run),
-        headline=headline,
+        headline=results.headline(run),
         results=results.tables(run),
         large=results.large(run),
         curves=drawn,
