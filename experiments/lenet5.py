@@ -1,5 +1,6 @@
 """LeNet5 on images of digits or clothes: train for every seed, evaluate, draw."""
 
+import time
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +30,9 @@ def prepare(config: LeNet5Config) -> Task:
       ValueError: for data or sizes that do not fit.
       OSError: for data that cannot be found or fetched.
     """
+    start = time.perf_counter()
     dataset = images.load(config.data)
+    input_seconds = time.perf_counter() - start
     if not is_same([zlib.crc32(part.tobytes()) for part in dataset.train]):
         raise ValueError("data: expected the training images of process 0 in all processes")
     mean, std = images.moments(dataset.train.images)
@@ -59,6 +62,7 @@ def prepare(config: LeNet5Config) -> Task:
         train_step=_train_step(config, apply, num_steps=num_steps),
         num_steps=num_steps,
         devices=devices.asked(config.devices, batch_size=config.data.batch_size),
+        input_seconds=input_seconds,
     )
 
 
@@ -83,7 +87,9 @@ def run(task: Task, record: Record, console: Console) -> None:
         console.print(_in_words(task, results))
         for outcome in sound:
             _save_weights(task, outcome, record)
+        start = time.perf_counter()
         lenet5_figures.draw(task, sound, record)
+        record.report({"figure_seconds": time.perf_counter() - start})
     refuse_diverged(outcomes, record)
 
 
@@ -178,6 +184,7 @@ def _numbers(task: Task, outcomes: list[Outcome]) -> dict[str, Any]:
         "accuracy_interval": accuracy.interval,  # 95 %, of the mean
         "loss": test_losses,
         "loss_mean": float(np.mean(test_losses)),
+        "input_seconds": task.input_seconds,
         "compile_seconds": outcomes[0].compile_seconds,
         "train_seconds": train_seconds,  # from the first step to the last, evaluation left out
         "train_seconds_mean": float(np.mean(train_seconds)),

@@ -73,6 +73,7 @@ class Task(NamedTuple):
     train_step: TrainStep
     num_steps: int
     devices: Sequence[Device]
+    input_seconds: float  # that loading the images took
 
 
 class Outcome(NamedTuple):
@@ -345,7 +346,9 @@ def _evaluation_rows(
     """Return what the networks measure on the images set apart, a line each."""
     apply = task.apply if len(networks) == 1 else task.apply_all
     batch_size = max(_EVALUATED // len(networks), task.config.data.batch_size)
+    start = time.perf_counter()
     measured, _ = training.evaluate(apply, params, task.test, batch_size=batch_size)
+    share = (time.perf_counter() - start) / len(networks)
     columns = {name: np.atleast_1d(values) for name, values in measured.items()}
     return [
         {
@@ -353,6 +356,7 @@ def _evaluation_rows(
             **_named(network),
             "epoch": epoch,
             **{name: float(values[index]) for name, values in columns.items()},
+            "seconds": share,
         }
         for index, network in enumerate(networks)
     ]

@@ -100,7 +100,7 @@ def find(folder: Path) -> list[Path]:
 def accuracies(run: PastRun) -> list[float]:
     """Return the accuracy of every network after the last epoch so far, [] if there is none."""
     told = run.result.get("accuracy")
-    return list(map(float, told)) if _are_numbers(told) else list(_of_networks(run).values())
+    return list(map(float, told)) if are_numbers(told) else list(_of_networks(run).values())
 
 
 def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
@@ -152,7 +152,7 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
 def seconds(run: PastRun) -> float | None:
     """Return the seconds of the run, or of its training so far; None where nothing tells."""
     wall, trained = (run.result.get(name) for name in ("wall_seconds", "train_seconds"))
-    trained = trained if _are_numbers(trained) else []
+    trained = trained if are_numbers(trained) else []
     logged = [row["seconds"] for row in run.rows if is_number(row.get("seconds"))]
     told = [wall] if is_number(wall) else []  # of the last session alone
     return max([*told, sum(trained), sum(logged)]) or None
@@ -194,7 +194,7 @@ def _loaded(run: PastRun) -> configs.Config | None:
 def _of_networks(run: PastRun) -> dict[str, float]:
     """Return the last accuracy of every network, by its seed and settings."""
     told, seeds = run.result.get("accuracy"), run.result.get("seeds")
-    if _are_numbers(told) and isinstance(seeds, list) and len(seeds) == len(told):
+    if are_numbers(told) and isinstance(seeds, list) and len(seeds) == len(told):
         names = (network_of({"seed": seed}) for seed in seeds)
         return dict(zip(names, map(float, told), strict=True))
     last = {network_of(row): row.get("accuracy") for row in evaluations(run)}
@@ -293,5 +293,6 @@ def _steps_per_epoch(run: PastRun) -> float | None:
     return float(first) if first else None
 
 
-def _are_numbers(values: Any) -> TypeGuard[list[float]]:
+def are_numbers(values: Any) -> TypeGuard[list[float]]:
+    """Tell whether a value of JSON is a list of finite numbers, at least one."""
     return isinstance(values, list) and bool(values) and all(map(is_number, values))

@@ -20,6 +20,9 @@ from conv_jax.manifest import sync
 from experiments.running import run_folder, sinks
 from experiments.running.run_folder import FinishedError, Row
 from experiments.running.run_folder import FolderError as FolderError
+from experiments.running.vector_figures import svg
+
+_LARGE = 400_000  # bytes: a PNG of such a picture is smaller
 
 
 class Record:
@@ -28,6 +31,8 @@ class Record:
     config.toml, environment.json, metrics.jsonl (a line an interval), weights/, figures/, and at
     the end result.json with the status "finished", "failed" or "interrupted". One run at a time.
     """
+
+    writes = True
 
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool = False) -> None:
         """Begin a run in an empty folder, or go on with the one that the folder holds.
@@ -98,13 +103,24 @@ class Record:
     def save_figure(
         self, name: str, figure: Figure, *, palette: UInt8[np.ndarray, "256 3"] | None = None
     ) -> None:
-        """Write figures/NAME.png; the colours of a palette make one of photographs smaller."""
+        """Write figures/NAME.png, and NAME.svg unless it is large.
+
+        Args:
+          name: of the files.
+          figure: drawn, and its layout fixed.
+          palette: colours that make a picture of photographs smaller; there is no SVG of these.
+        """
         path = self.figures / f"{name}.png"
         figure.savefig(path, dpi=120)
-        if palette is not None:
-            with Image.open(path) as image:
-                reduced = _in_palette(image, palette)
-            reduced.save(path, optimize=True)
+        if palette is None:
+            figure.set_layout_engine("none")  # as it is: a third of the time
+            drawing = svg(figure, name=name)
+            if len(drawing) < _LARGE:
+                path.with_suffix(".svg").write_text(drawing, encoding="utf-8")
+            return
+        with Image.open(path) as image:
+            reduced = _in_palette(image, palette)
+        reduced.save(path, optimize=True)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -136,6 +152,8 @@ class Record:
 
 class Follower(Record):
     """What the other processes of a run have of its record: they write nothing."""
+
+    writes = False
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Name the folder, which all processes share, and the config."""

@@ -1,5 +1,6 @@
 """Figures of experiments, each a function of arrays; the only folder that imports matplotlib."""
 
+from conv_jax.plots.bands import Band, band_style, bands
 from conv_jax.plots.benchmarks import Timings, ratio_bars, ratio_maps, step_times, times_by_kernel
 from conv_jax.plots.designed_kernels import (
     KernelPicture,
@@ -34,6 +35,7 @@ from conv_jax.plots.recovery import (
 )
 
 __all__ = (
+    "Band",
     "Box",
     "Convergence",
     "Curve",
@@ -43,6 +45,8 @@ __all__ = (
     "Tile",
     "Timings",
     "arrays",
+    "band_style",
+    "bands",
     "confusion_matrix",
     "convergence",
     "draw_filtered",

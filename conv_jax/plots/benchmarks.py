@@ -100,7 +100,7 @@ def ratio_maps(
         for (row, column), value in np.ndenumerate(values):
             dark = abs(logs[row, column]) > 0.6 * limit
             text = "" if np.isnan(value) else f"{value:.2g}" if value < 9.95 else f"{value:.0f}"
-            options = {"ha": "center", "va": "center", "color": "white" if dark else "black"}
+            options = {"ha": "center", "va": "center", "color": "white" if dark else "0.1"}
             axes.text(column, row, text, fontsize=8, **options)
     ticks = np.arange(-np.floor(limit), np.floor(limit) + 1)
     bar = figure.colorbar(colours, ax=grid, shrink=0.7, label=label, extend="both", ticks=ticks)

@@ -160,7 +160,7 @@ def draw_kernel(
     if with_numbers and max(rows, columns) <= 5 and min(rows, columns) <= 3:
         size = 6.5 if max(rows, columns) <= 3 else 5
         for (row, column), value in np.ndenumerate(kernel):
-            colour = "white" if abs(value) > 0.6 * limit else "black"
+            colour = "white" if abs(value) > 0.6 * limit else "0.1"
             options = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
             axes.text(column, row, f"{value:.2g}", **options)
     return image
@@ -256,7 +256,7 @@ def _add_samples(axes: Axes, shape: tuple[int, ...], spacing: int | float) -> No
         places.append((size - 1 - count * spacing) / 2 + spacing * np.arange(count + 1))
     rows, columns = np.meshgrid(*places, indexing="ij")
     size = 0.18 * spacing**0.9
-    axes.plot(columns.ravel(), rows.ravel(), ".", color="black", markersize=size)
+    axes.plot(columns.ravel(), rows.ravel(), ".", color="0.1", markersize=size)
 
 
 def _frame(axes: Axes) -> None:

@@ -99,7 +99,7 @@ def _write_values(axes: Axes, values: np.ndarray, limit: float) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for (row, column), value in np.ndenumerate(values):
-        colour = "white" if abs(value) > 0.6 * limit else "black"
+        colour = "white" if abs(value) > 0.6 * limit else "0.1"
         axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=8)
 
 

@@ -134,7 +134,7 @@ def confusion_matrix(
     for (row, column), count in np.ndenumerate(counts):
         dark = mistakes[row, column] > 0.6 * max(5, mistakes.max())
         weight = "bold" if row == column else "normal"
-        colour = "white" if dark and row != column else "black"
+        colour = "white" if dark and row != column else "0.1"
         if count:
             axes.text(
                 column,

@@ -1,11 +1,12 @@
 """run and sweep: train what a config describes, in a folder of its own."""
 
 import argparse
+import contextlib
 import functools
 import importlib
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def _execute(
             return FAILED
         raise
     try:
-        with record.running():
+        with _reported(record, console), record.running():
             run(task, record, console)
     except Exception as error:
         options.ends_with_all = isinstance(error, DivergedError)
@@ -153,6 +154,24 @@ def _execute(
     options.ends_with_all = True
     console.print(f"run folder: {record.folder}")
     return 0
+
+
+@contextlib.contextmanager
+def _reported(record: Any, console: Console) -> Iterator[None]:
+    """Write the page of the run at its end, in the process that keeps its record.
+
+    The run stays what it was, whatever becomes of its page.
+    """
+    try:
+        yield
+    finally:
+        if record.writes:
+            try:
+                from experiments.report import run_page
+
+                console.print(f"report: {run_page.write(record.folder)}")
+            except (Exception, KeyboardInterrupt) as error:
+                print(f"no report: {_one_line(error)}", file=sys.stderr)
 
 
 def _folder(text: str) -> Path:

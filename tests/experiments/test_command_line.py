@@ -36,8 +36,9 @@ def smoke_run(tmp_path_factory):
 def test_run_ends_with_accuracy_and_folder(smoke_run):
     folder, done = smoke_run
     assert done.returncode == 0, done.stderr
-    *_, accuracy, last = done.stdout.splitlines()
+    *_, accuracy, report, last = done.stdout.splitlines()
     assert accuracy.startswith("test accuracy ")
+    assert report == f"report: {folder / 'report.html'}"
     assert last == f"run folder: {folder}"
     assert result_of(folder)["accuracy_mean"] > 0.5  # chance is 0.1
 
@@ -56,8 +57,8 @@ def test_run_folder_is_whole(smoke_run):
     files = {str(path) for path in paths if path.parts[0] != "checkpoints"}
     pictures = ("confusion", "curves", "feature_maps", "kernels", "mistakes")
     assert files == {
-        *("config.toml", "environment.json", "lock", "metrics.jsonl", "result.json"),
-        *(f"figures/{name}.png" for name in pictures),
+        *("config.toml", "environment.json", "lock", "metrics.jsonl", "report.html", "result.json"),
+        *(f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg")),
         "weights/seed-0.safetensors",
     }
     assert [path.name for path in sorted(folder.glob("checkpoints/0-0/*"))] == ["16", "8"]

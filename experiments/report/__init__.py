@@ -1,0 +1,1 @@
+"""Reports: a page of HTML that says what a run, or several, came to."""

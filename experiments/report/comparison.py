@@ -1,0 +1,161 @@
+"""The page of several runs, side by side."""
+
+import collections
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import past_runs
+from experiments.past_runs import PastRun, are_numbers
+from experiments.report import curves, page, pictures, results
+from experiments.report.page import NONE, Table, fixed, interval, shown
+from experiments.report.run_page import FILE, troubles
+from experiments.running.run_folder import flatten
+from experiments.statistics import Difference, summarize
+
+_MEASURED = ("state", "n", "mean", "std", "95 % interval", "loss", "training a seed", "whole run")
+
+
+def write(folders: Sequence[Path], *, to: Path) -> None:
+    """Write the page of several runs.
+
+    Args:
+      folders: at least two; nothing in them is changed.
+      to: the file, in a folder that is there.
+
+    Raises:
+      NoRunError: if a folder holds no run.
+      OSError: if the page cannot be written.
+    """
+    runs = [past_runs.read(folder) for folder in folders]
+    page.write(to, html(runs, path=to))
+
+
+def html(runs: Sequence[PastRun], *, path: Path) -> str:
+    """Return the page of several runs, the first of which is what the others are compared with.
+
+    Args:
+      runs: read by `past_runs.read`.
+      path: where the page will be, for its links.
+    """
+    named = dict(zip(_names(runs), runs, strict=True))
+    return page.render(
+        "comparison.html",
+        title=f"{len(runs)} runs compared",
+        first=next(iter(named)),
+        links=[(name, _link(run, path)) for name, run in named.items()],
+        troubles=[f"{name}: {line}" for name, run in named.items() for line in troubles(run)],
+        cautions=_cautions(named),
+        numbers=_numbers(named),
+        differences=_differences(named),
+        curves=curves.of_runs(named),
+        config=_differing(
+            {name: flatten(run.config) for name, run in named.items()},
+            "What differs between the configs",
+        ),
+        environment=_differing(
+            {name: _code_and_machine(run.environment) for name, run in named.items()},
+            "What differs between the code, its versions and the machines",
+        ),
+    )
+
+
+def compared(run: PastRun, reference: PastRun) -> Difference | None:
+    """Return the difference of accuracy of a run to another, None where one has none.
+
+    Paired over the seeds if both have the same, else Welch's.
+    """
+    if results.has_settings(run) or results.has_settings(reference):
+        return None
+    return past_runs.accuracy_difference(run, reference)
+
+
+def _names(runs: Sequence[PastRun]) -> list[str]:
+    """Return a name for each run: of its folder, with the path if two are alike, and a number."""
+    of_folder = collections.Counter(run.name for run in runs)
+    names = [run.name if of_folder[run.name] == 1 else str(run.folder) for run in runs]
+    counts = collections.Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name} ({index})" for index, name in enumerate(names, 1)
+    ]
+
+
+def _link(run: PastRun, path: Path) -> str:
+    """Return the address of a run's own page, "" if it has none."""
+    own = run.folder / FILE
+    return pictures.link(own, page=path) if own.is_file() else ""
+
+
+def _cautions(named: Mapping[str, PastRun]) -> list[str]:
+    """Say what makes the numbers hard to compare."""
+    images = {results.evaluated_on(run) for run in named.values()}
+    cautions = []
+    if len(images) > 1:
+        cautions.append(
+            f"The runs were evaluated on different images: {', '.join(sorted(images))}."
+        )
+    if swept := [name for name, run in named.items() if results.has_settings(run)]:
+        one = "has several settings, which its own page compares"
+        cautions.append("; ".join(f"{name} {one}" for name in swept) + ".")
+    if unfinished := [name for name, run in named.items() if run.state != "finished"]:
+        cautions.append(f"Not finished: {', '.join(unfinished)}.")
+    return cautions
+
+
+def _numbers(named: Mapping[str, PastRun]) -> Table:
+    rows = [[name, run.state, *_measured(run)] for name, run in named.items()]
+    words = {results.evaluated_on(run) for run in named.values()}
+    images = words.pop() if len(words) == 1 else "evaluated"
+    caption = f"Mean, deviation and interval are those of the {images} accuracy (%) over n seeds"
+    return Table(("run", *_MEASURED), rows, caption, num_texts=2)
+
+
+def _measured(run: PastRun) -> list[str]:
+    summary = None if results.has_settings(run) else past_runs.accuracy(run)
+    accuracy = results.cells(summary, scale=100, digits=2) if summary else [NONE] * 4
+    loss, training = run.result.get("loss"), run.result.get("train_seconds")
+    return [
+        *accuracy,
+        f"{summarize(loss).mean:.4g}" if are_numbers(loss) else NONE,
+        page.seconds(summarize(training).mean) if are_numbers(training) else NONE,
+        page.seconds(past_runs.seconds(run)),
+    ]
+
+
+def _differences(named: Mapping[str, PastRun]) -> Table | None:
+    """Return the table of the differences to the first run, None where there is none to tell."""
+    (_, first), *others = named.items()
+    told = {name: compared(run, first) for name, run in others}
+    rows = [_difference_row(name, each) for name, each in told.items() if each]
+    heads = ("run", "how", "difference (points)", "95 % interval", "leaves out 0")
+    caption = "Accuracy less that of the first run, in points of percent"
+    return Table(heads, rows, caption, num_texts=2) if rows else None
+
+
+def _difference_row(name: str, each: Difference) -> list[str]:
+    sign = "+" if each.mean > 0 else ""
+    bounds = interval(each.interval, scale=100, digits=2)
+    clear = NONE if each.interval is None else shown(not each.interval[0] <= 0 <= each.interval[1])
+    return [name, _method(each), f"{sign}{fixed(100 * each.mean, 2)}", bounds, clear]
+
+
+def _method(each: Difference) -> str:
+    if each.paired:
+        return f"paired over {each.n[0]} seeds"
+    return f"Welch, {each.n[0]} against {each.n[1]} seeds"
+
+
+def _differing(tables: Mapping[str, Mapping[str, Any]], caption: str) -> Table | None:
+    """Return the keys that differ, a column a run; None where there are none."""
+    keys = list({key: None for table in tables.values() for key in table})
+    texts = {key: [shown(table.get(key)) for table in tables.values()] for key in keys}
+    rows = [[key, *row] for key, row in texts.items() if len(set(row)) > 1]
+    return Table(("key", *tables), rows, caption, num_texts=1 + len(tables)) if rows else None
+
+
+def _code_and_machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may differ but by chance."""
+    kept = {k: v for k, v in environment.items() if k not in ("time", "command", "resumed")}
+    if isinstance(kept.get("commit"), str):
+        kept["commit"] = kept["commit"][:12]
+    return flatten(kept)
