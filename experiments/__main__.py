@@ -6,11 +6,20 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from experiments.commands import FAILED, INTERRUPTED, MISTAKE, CommandError, configs, runs
+from experiments.commands import (
+    FAILED,
+    INTERRUPTED,
+    MISTAKE,
+    CommandError,
+    configs,
+    exports,
+    predictions,
+    runs,
+)
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, configs)
+COMMANDS = (runs, configs, exports)
 
 EXAMPLES = """\
 examples:
