@@ -12,6 +12,7 @@ from experiments.commands import (
     MISTAKE,
     CommandError,
     configs,
+    exports,
     listing,
     reports,
     runs,
@@ -19,7 +20,7 @@ from experiments.commands import (
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, configs, listing, reports)
+COMMANDS = (runs, listing, reports, exports, configs)
 
 EXAMPLES = """\
 examples:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 
 import conv_jax
 from conv_jax import models, training
+from experiments import past_runs
 from experiments.past_runs import PastRun
 
 FOLDER = "weights"
@@ -40,17 +43,17 @@ class Weights(NamedTuple):
         """The height, the width and the channels of the images."""
         return self.options["image_shape"]
 
-    def apply(self, images: jax.Array) -> jax.Array:
+    def apply(self, images: ArrayLike) -> jax.Array:
         """Return the logits [B, classes] of grey values 0..255 [B, H, W, C]."""
         return self._call("__call__", images)
 
-    def feature_maps(self, images: jax.Array) -> dict[str, jax.Array]:
+    def feature_maps(self, images: ArrayLike) -> dict[str, jax.Array]:
         """Return every intermediate of grey values 0..255 [B, H, W, C], by the layer's name."""
         return self._call("feature_maps", images)
 
-    def _call(self, method: str, images: jax.Array) -> Any:
+    def _call(self, method: str, images: ArrayLike) -> Any:
         model = models.build(_NETWORKS[self.network], method=method, **self.options)
-        grey = training.standardize(images, mean=self.mean, std=self.std)
+        grey = training.standardize(jnp.asarray(images), mean=self.mean, std=self.std)
         return model.apply(self.params, grey)
 
 
@@ -92,22 +95,27 @@ def load(path: Path) -> Weights:
         raise WeightsError(f"{path}: not the weights of a run: {error}") from None
 
 
-def of_run(run: PastRun, *, seed: int | None = None) -> Weights:
+def of_run(folder: Path, *, seed: int | None = None) -> Weights:
     """Read the weights of a run, those of its first seed if none is named.
 
     Raises:
-      WeightsError: if it has none, with how to get some; if it has none of that seed.
+      WeightsError: if there is no run; if it has no weights, with how to get some; if it has none
+        of that seed.
     """
+    try:
+        run = past_runs.read(folder)
+    except past_runs.NoRunError as error:
+        raise WeightsError(error) from None
     found = {
         int(match[1]): path
-        for path in (run.folder / FOLDER).glob("seed-*.safetensors")
+        for path in (folder / FOLDER).glob("seed-*.safetensors")
         if (match := re.fullmatch(r"seed-(\d+)\.safetensors", path.name))
     }
     if not found:
-        raise WeightsError(f"{run.folder}: holds no weights: {_why_none(run)}")
+        raise WeightsError(f"{folder}: holds no weights: {_why_none(run)}")
     if seed is not None and seed not in found:
         seeds = ", ".join(map(str, sorted(found)))
-        raise WeightsError(f"--seed: expected one of {seeds}, those of {run.folder}, got {seed}")
+        raise WeightsError(f"--seed: expected one of {seeds}, those of {folder}, got {seed}")
     return load(found[min(found) if seed is None else seed])
 
 

@@ -11,6 +11,8 @@ import jax
 import jaxtyping
 import pytest
 
+collect_ignore = ["goldens"]  # which scripts made, with packages that no test needs
+
 # A script's background ignores Ctrl-C, and its children inherit that: the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

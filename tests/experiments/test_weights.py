@@ -14,7 +14,7 @@ from experiments.running import run_folder
 @pytest.fixture(scope="module")
 def kept(trained_run):
     """The first network of the run."""
-    return weights.of_run(past_runs.read(trained_run))
+    return weights.of_run(trained_run)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def metadata(path):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_kept_weights_have_the_evaluated_accuracy(trained_run, seed):
     run = past_runs.read(trained_run)
-    kept = weights.of_run(run, seed=seed)
+    kept = weights.of_run(trained_run, seed=seed)
     test = images.load(config.load(trained_run / "config.toml").data).test
 
     logits = jax.jit(kept.apply)(test.images)
@@ -53,8 +53,7 @@ def test_kept_weights_have_the_evaluated_accuracy(trained_run, seed):
 
 
 def test_seeds_have_their_own_weights(trained_run):
-    run = past_runs.read(trained_run)
-    first, second = (weights.of_run(run, seed=seed).params for seed in (0, 1))
+    first, second = (weights.of_run(trained_run, seed=seed).params for seed in (0, 1))
     assert np.abs(first["conv1"]["kernel"] - second["conv1"]["kernel"]).max() > 0.01
 
 
@@ -136,7 +135,7 @@ def test_arrays_of_another_network_are_refused(copied, kept):
 
 def test_a_seed_that_was_not_trained_names_those_that_were(trained_run):
     with pytest.raises(weights.WeightsError, match=r"--seed: expected one of 0, 1, .* got 7"):
-        weights.of_run(past_runs.read(trained_run), seed=7)
+        weights.of_run(trained_run, seed=7)
 
 
 WITHOUT = {
@@ -157,4 +156,4 @@ WITHOUT = {
 def test_a_run_without_weights_says_how_to_get_some(tmp_path, table, result, message):
     write_config(tmp_path, table, **result)
     with pytest.raises(weights.WeightsError, match=message):
-        weights.of_run(past_runs.read(tmp_path))
+        weights.of_run(tmp_path)

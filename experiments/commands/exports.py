@@ -1,0 +1,54 @@
+"""export: take the trained network of a run to other programs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from experiments.commands import CommandError
+
+_FORMATS = ("safetensors", "torch", "stablehlo")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    exporter = commands.add_parser("export", help="write a run's network for other programs")
+    exporter.add_argument("run", type=Path, metavar="RUN", help="the folder of a run of lenet5")
+    exporter.add_argument("--seed", type=int, metavar="N", help="which network; default the first")
+    exporter.add_argument(
+        "--to", type=Path, metavar="DIR", help="a new folder; default RUN/export/seed-N"
+    )
+    exporter.add_argument(
+        "--format",
+        nargs="+",
+        choices=_FORMATS,
+        metavar="FORMAT",
+        help=f"of {', '.join(_FORMATS)}; default all that the network has",
+    )
+    exporter.set_defaults(command=export)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the formats and how they are loaded, into a folder that holds nothing else."""
+    from experiments import export as exports
+    from experiments import weights
+
+    try:
+        network = weights.of_run(options.run, seed=options.seed)
+        folder: Path = options.to or options.run / "export" / f"seed-{network.seed}"
+        _refuse_used(folder)
+        files = exports.files(network, options.format or exports.formats_of(network))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except ValueError as error:
+        raise CommandError(error) from None
+    except OSError as error:
+        raise CommandError(f"--to: {error.filename} cannot be written: {error.strerror}") from None
+    for name, content in files.items():
+        print(f"{folder / name}  {len(content):,} bytes")
+    return 0
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise CommandError(f"--to: {folder} already holds files; choose another")
