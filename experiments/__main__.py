@@ -19,7 +19,7 @@ from experiments.commands import (
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, configs, exports)
+COMMANDS = (runs, configs, exports, predictions)
 
 EXAMPLES = """\
 examples:
