@@ -14,13 +14,14 @@ from experiments.commands import (
     configs,
     exports,
     listing,
+    predictions,
     reports,
     runs,
 )
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, listing, reports, exports, configs)
+COMMANDS = (runs, listing, reports, predictions, exports, configs)
 
 EXAMPLES = """\
 examples:

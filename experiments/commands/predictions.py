@@ -1,0 +1,83 @@
+"""predict: what the network of a run says of pictures."""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.commands import MISTAKE, CommandError
+
+_POLARITIES = ("auto", "light-on-dark", "dark-on-light")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    predictor = commands.add_parser("predict", help="classify pictures with a run's network")
+    predictor.add_argument("run", type=Path, metavar="RUN", help="the folder of a run of lenet5")
+    predictor.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or a folder of them"
+    )
+    predictor.add_argument("--seed", type=int, metavar="N", help="which network; default the first")
+    predictor.add_argument(
+        "--polarity", choices=_POLARITIES, default="auto", help="of the pictures; default auto"
+    )
+    predictor.add_argument(
+        "--out", type=Path, metavar="DIR", help="of the figures; default RUN/predictions"
+    )
+    predictor.set_defaults(command=predict)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Print what the network says of every picture, and draw its feature maps of it.
+
+    A picture that cannot be read is a line, and leaves the others alone.
+    """
+    from experiments import weights
+    from experiments.pictures import PictureError, read
+    from experiments.prediction import Predictor, draw, in_words
+
+    folder: Path = options.out or options.run / "predictions"
+    try:
+        predictor = Predictor(weights.of_run(options.run, seed=options.seed))
+    except weights.WeightsError as error:
+        raise CommandError(error) from None
+    paths, mistakes = _expanded(options.images)
+    for path, name in zip(paths, _figure_names(paths), strict=True):
+        try:
+            prediction = predictor(read(path), polarity=options.polarity)
+        except PictureError as error:
+            mistakes.append(path)
+            print(f"{path}: {error}", file=sys.stderr)
+            continue
+        print(f"{path}: {in_words(prediction)}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            draw(prediction, title=path.name).savefig(folder / f"{name}.png", dpi=120)
+        except OSError as error:
+            raise CommandError(f"--out: {folder} cannot be written: {error.strerror}") from None
+    if len(mistakes) < len(paths):
+        print(f"feature maps: {folder}")
+    return MISTAKE if mistakes else 0
+
+
+def _expanded(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the pictures of files and folders, and the folders that hold none."""
+    from experiments.pictures import SUFFIXES, find
+
+    found = {path: find(path) for path in images}
+    empty = [path for path, files in found.items() if not files]
+    for path in empty:
+        print(f"{path}: holds no pictures ({', '.join(SUFFIXES)})", file=sys.stderr)
+    return [file for files in found.values() for file in files], empty
+
+
+def _figure_names(paths: Sequence[Path]) -> list[str]:
+    """Return the pictures' names without their suffixes, with a number where one comes again."""
+    names: list[str] = []
+    for path in paths:
+        numbered = (f"{path.stem}-{number}" for number in itertools.count(2))
+        candidates = itertools.chain([path.stem], numbered)
+        names.append(next(name for name in candidates if name not in names))
+    return names

@@ -1,0 +1,76 @@
+"""Picture files of anybody's: decoded with care, upright, without transparency."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_PIXELS = 50_000_000  # a few kilobytes can claim to be a picture that fills the memory
+LEAST_CONTRAST = 32  # of 255 grey levels; below, a picture shows nothing but noise
+_FORMATS = ("PNG", "JPEG")
+_SIDE = 512  # larger pictures are reduced to this
+
+
+class PictureError(ValueError):
+    """A file that is no picture, or a picture that shows nothing."""
+
+
+def find(path: Path) -> list[Path]:
+    """Return the pictures in a folder, sorted; of a file the file itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def read(path: Path) -> Image.Image:
+    """Read a PNG or JPEG file.
+
+    It is turned as its EXIF orientation says, and reduced if it is large. What is transparent is
+    white, or black where nothing would be seen on white.
+
+    Returns:
+      A picture in RGB.
+
+    Raises:
+      PictureError: if the file cannot be read or decoded, is too large, or shows nothing.
+    """
+    try:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path, formats=_FORMATS) as image,
+        ):
+            if image.width * image.height <= MAX_PIXELS:
+                return _seen(image)
+            raise PictureError(_too_many(f"{image.width}x{image.height}"))
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError("no such file") from None
+    except UnidentifiedImageError:
+        is_empty = path.stat().st_size == 0
+        raise PictureError("an empty file" if is_empty else "not a PNG or JPEG picture") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(_too_many("far more")) from None
+    except Exception as error:  # of whatever kind a damaged file makes a decoder raise
+        raise PictureError(f"cannot be decoded: {error}") from None
+
+
+def _too_many(pixels: str) -> str:
+    return f"expected at most {MAX_PIXELS // 10**6} million pixels, got {pixels}"
+
+
+def _seen(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    drawn = image.convert("RGBA")
+    for ground in ("white", "black"):
+        canvas = Image.new("RGBA", drawn.size, ground)
+        canvas.alpha_composite(drawn)
+        picture = canvas.convert("RGB")
+        picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+        if np.ptp(np.asarray(picture.convert("L"))) >= LEAST_CONTRAST:
+            return picture
+    raise PictureError("blank: nothing is to be seen on it")

@@ -1,0 +1,159 @@
+"""Pictures made into what a network was trained on, and what the network says of them."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from PIL import Image
+
+from conv_jax import data, plots
+from experiments.pictures import LEAST_CONTRAST, PictureError
+from experiments.weights import Weights
+
+Grey = Float[np.ndarray, "H W"]
+
+DARK, LIGHT = "dark-on-light", "light-on-dark"
+_INK = 0.15  # of the darkest ink: what is more is within its box
+
+
+class Frame(NamedTuple):
+    """How a data set lays out its images."""
+
+    size: int  # pixels along each side
+    box: int  # pixels of the longer side of what is drawn
+    centre: float | None = None  # row and column of the centre of mass; None centres the box
+
+
+# MNIST: "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio [...]
+# centered in a 28x28 image by computing the center of mass of the pixels" (LeCun, Cortes, Burges,
+# The MNIST database of handwritten digits). The UCI digits fill 32x32 bits, counted in blocks of
+# 4x4 (Alpaydin and Kaynak 1998). The centres are measured, the means over the training images.
+# Fashion-MNIST: the longer side has 28 pixels (Xiao, Rasul and Vollgraf 2017, section 2); KMNIST
+# fills its images too.
+_FRAMES = {
+    "mnist": Frame(28, 20, centre=14.0),
+    "kmnist": Frame(28, 28),
+    "fashion_mnist": Frame(28, 28),
+    "digits": Frame(8, 8, centre=3.5),
+    "digits_halves": Frame(8, 8, centre=3.5),
+}
+
+
+class Prediction(NamedTuple):
+    """What a network says of a picture."""
+
+    probabilities: Float[np.ndarray, "classes"]
+    feature_maps: dict[str, np.ndarray]  # layer -> [H, W, C]
+    polarity: str
+    class_names: tuple[str, ...]
+
+
+class Predictor:
+    """A network that is compiled once, for pictures one at a time."""
+
+    def __init__(self, network: Weights) -> None:
+        """Take the network, whose data say how pictures are to be prepared."""
+        self.network = network
+        self._feature_maps = jax.jit(network.feature_maps)
+
+    def __call__(self, picture: Image.Image, *, polarity: str = "auto") -> Prediction:
+        """Return what the network says of a picture in RGB.
+
+        Raises:
+          PictureError: if nothing of that polarity is to be seen on it.
+        """
+        image, polarity = prepare(picture, self.network, polarity=polarity)
+        maps = {name: np.asarray(layer[0]) for name, layer in self._feature_maps(image).items()}
+        probabilities = np.asarray(jax.nn.softmax(maps["logits"]))
+        pictures = {name: layer for name, layer in maps.items() if layer.ndim == 3}
+        return Prediction(probabilities, pictures, polarity, self.network.class_names)
+
+
+def prepare(
+    picture: Image.Image, network: Weights, *, polarity: str = "auto"
+) -> tuple[UInt8[np.ndarray, "1 H W C"], str]:
+    """Make a picture into an image like those of the training.
+
+    For the data sets by name, which are light on dark: what is drawn is found, made light from 0
+    to 255, scaled into the box of `Frame`, centred, and enlarged as the training images were.
+    Images of your own data set, "idx", are scaled whole, without a change of grey values.
+
+    Args:
+      picture: in RGB.
+      network: of `experiments.weights`.
+      polarity: of the picture; "auto" takes a border lighter than the middle of its grey values
+        for a light ground.
+
+    Returns:
+      The image, and the polarity.
+
+    Raises:
+      PictureError: if nothing of that polarity is to be seen.
+    """
+    frame, (height, width, channels) = _FRAMES.get(network.data), network.image_shape
+    if frame is None:
+        whole = picture.convert("RGB" if channels == 3 else "L")
+        pixels = np.asarray(whole.resize((width, height), Image.Resampling.BOX))
+        pixels = 255 - pixels if polarity == DARK else pixels
+        return pixels.reshape(1, *network.image_shape), "it is" if polarity == "auto" else polarity
+    grey = np.asarray(picture.convert("L"), np.float32) / 255
+    if polarity == "auto":
+        is_light = np.median(_border(grey)) > (grey.min() + grey.max()) / 2
+        polarity = DARK if is_light else LIGHT
+    ink = _ink(1 - grey if polarity == DARK else grey, polarity)
+    image = np.rint(255 * _framed(ink, frame)).astype(np.uint8)
+    return data.resize(image[None, :, :, None], image_size=height), polarity
+
+
+def in_words(prediction: Prediction) -> str:
+    """Say the class, its probability, the next two and the polarity."""
+    order = np.argsort(-prediction.probabilities, kind="stable")[:3]
+    names, probabilities = prediction.class_names, prediction.probabilities
+    told = ", ".join(f"{names[index]} ({100 * probabilities[index]:.1f} %)" for index in order)
+    return f"{told}; taken as {prediction.polarity.replace('-', ' ')}"
+
+
+def draw(prediction: Prediction, *, title: str) -> Figure:
+    """Draw the image that the network saw, and its feature maps."""
+    title = title.replace("$", r"\$")  # of a file's name; matplotlib would read a formula
+    title = f"Feature maps of {title}, each on its own grey scale\n{in_words(prediction)}"
+    return plots.feature_maps(prediction.feature_maps, title=title)
+
+
+def _ink(light: Grey, polarity: str) -> Grey:
+    """Return what is drawn, from 0, the grey of the border, to 1."""
+    ground = np.median(_border(light))
+    contrast = light.max() - ground
+    if contrast < LEAST_CONTRAST / 255:
+        raise PictureError(f"blank: nothing is {polarity.replace('-', ' ')}")
+    return np.clip((light - ground) / contrast, 0, 1)
+
+
+def _border(grey: Grey) -> Float[np.ndarray, "N"]:
+    return np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+
+
+def _framed(ink: Grey, frame: Frame) -> Grey:
+    """Scale what is drawn into the box, and put it into the middle."""
+    rows, columns = (np.flatnonzero((ink > _INK).any(axis)) for axis in (1, 0))
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    sides = np.array([bottom - top, right - left])
+    height, width = np.maximum(np.rint(sides * frame.box / sides.max()).astype(int), 1)
+    scaled = np.asarray(
+        Image.fromarray(ink).resize(
+            (width, height), Image.Resampling.BOX, box=(left, top, right, bottom)
+        )
+    )
+    room = frame.size - np.array(scaled.shape)
+    corner = room / 2 if frame.centre is None else frame.centre - _centre_of_mass(scaled)
+    row, column = np.clip(np.rint(corner).astype(int), 0, room)
+    image = np.zeros((frame.size, frame.size), np.float32)
+    image[row : row + height, column : column + width] = scaled
+    return image
+
+
+def _centre_of_mass(grey: Grey) -> Float[np.ndarray, "2"]:
+    """Return the row and the column, counted from 0 in the middle of the first pixels."""
+    return (np.indices(grey.shape) * grey).sum(axis=(1, 2)) / grey.sum()

@@ -1,0 +1,257 @@
+import io
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from conv_jax import data
+from experiments import pictures, prediction, weights
+from experiments.__main__ import main
+
+NUM_IMAGES = 360  # the whole test set of the embedded digits
+
+
+@pytest.fixture(scope="module")
+def network(trained_run):
+    return weights.of_run(trained_run, seed=1)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Test images as they are, 8x8."""
+    return data.load("digits").test
+
+
+def enlarged(image, *, ground=225, ink=40, encode="JPEG", resample=Image.Resampling.BICUBIC):
+    """Return a file of 200x300 pixels that shows an image of 8x8, off its middle."""
+    size = (120, 120)
+    light = np.asarray(Image.fromarray(image).resize(size, resample), np.float32) / 255
+    pixels = np.full((300, 200), ground, np.uint8)
+    pixels[30:150, 60:180] = np.rint(ground + (ink - ground) * light)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, encode)
+    file.seek(0)
+    return file
+
+
+def accuracy_of(network, images, labels):
+    logits = jax.jit(network.apply)(np.concatenate(images))
+    return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def prepared(network, files, polarity="auto"):
+    seen = [prediction.prepare(pictures.read(file), network, polarity=polarity) for file in files]
+    return [image for image, _ in seen]
+
+
+@pytest.fixture(scope="module")
+def evaluated(network, digits):
+    """The accuracy on the images of the test set themselves."""
+    return accuracy_of(network, [data.resize(digits.images, image_size=32)], digits.labels)
+
+
+LOOKS = {
+    "dark_on_light_jpeg": {},
+    "light_on_dark_png": {"ground": 20, "ink": 250, "encode": "PNG"},
+    "faint": {"ground": 200, "ink": 120, "encode": "PNG"},
+    "blocks": {"resample": Image.Resampling.NEAREST},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_pictures_of_the_test_images_are_known_as_well_as_these(network, digits, evaluated, look):
+    images = prepared(network, (enlarged(image, **look) for image in digits.images[..., 0]))
+    # Three standard errors of a difference of 5 % of the answers.
+    margin = 3 * np.sqrt(0.05 / NUM_IMAGES)
+    assert accuracy_of(network, images, digits.labels) > evaluated - margin
+
+
+def test_pictures_that_are_not_prepared_are_not_known(network, digits, evaluated):
+    whole = network._replace(data="idx")
+    files = (enlarged(image) for image in digits.images[..., 0])
+    images = prepared(whole, files, polarity="dark-on-light")
+    assert accuracy_of(network, images, digits.labels) < evaluated - 0.3
+
+
+def drawing(shape=(40, 60), box=(slice(8, 33), slice(20, 30))):
+    """Return a dark bar on white."""
+    pixels = np.full(shape, 255, np.uint8)
+    pixels[box] = 0
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("data_name", ["mnist", "digits", "fashion_mnist"])
+def test_what_is_drawn_fills_its_box(network, data_name):
+    image, _ = prediction.prepare(drawing(), network._replace(data=data_name))
+    rows, columns = (np.flatnonzero((image[0, ..., 0] > 128).any(axis)) for axis in (1, 0))
+    size, box, before = {"mnist": (28, 20, 2), "fashion_mnist": (28, 28, 2), "digits": (32, 32, 0)}[
+        data_name
+    ]
+    assert np.ptp(rows) + 1 == box
+    assert np.ptp(columns) + 1 == pytest.approx(box * 10 / 25, abs=4)
+    # The middle of MNIST's images is the pixel 14 of 28, see `Frame`.
+    middle = before + (size - 1) / 2
+    assert rows.mean() == pytest.approx(middle, abs=0.5)
+    assert columns.mean() == pytest.approx(middle, abs=2)
+
+
+def test_mnist_has_its_centre_of_mass_in_the_middle(network):
+    heavy = np.zeros((50, 50), np.uint8)
+    heavy[10:40, 10:20], heavy[28:40, 10:40] = 255, 255  # a thick L
+    image, _ = prediction.prepare(Image.fromarray(heavy), network._replace(data="mnist"))
+    grey = image[0, 2:30, 2:30, 0].astype(float)
+    places = (np.indices(grey.shape) * grey).sum(axis=(1, 2)) / grey.sum()
+    np.testing.assert_allclose(places, 14, atol=0.5 + 0.05)  # whole pixels, and rounded greys
+
+
+def test_pictures_of_other_data_are_scaled_whole(network):
+    image, polarity = prediction.prepare(drawing(), network._replace(data="idx"))
+    assert polarity == "it is"
+    expected = np.asarray(drawing().resize((32, 32), Image.Resampling.BOX))
+    np.testing.assert_array_equal(image[0, ..., 0], expected)
+
+
+def saved(tmp_path, image, name="x.png", **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def test_exif_orientation_is_followed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    turned = saved(tmp_path, drawing().rotate(90, expand=True), "x.jpg", exif=exif, quality=95)
+    difference = np.asarray(pictures.read(turned).convert("L"), float) - np.asarray(drawing())
+    assert np.abs(difference).mean() < 3  # of 255: what JPEG leaves
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
+def test_a_drawing_on_nothing_is_seen(tmp_path, ink):
+    alpha = 255 - np.asarray(drawing())
+    layers = [np.full_like(alpha, ink)] * 3
+    path = saved(tmp_path, Image.fromarray(np.dstack([*layers, alpha])))
+    seen = np.asarray(pictures.read(path).convert("L"))
+    np.testing.assert_array_equal(seen, 255 - alpha if ink == 0 else alpha)
+
+
+MODES = ("1", "L", "P", "RGB", "RGBA", "LA", "I;16")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_kind_of_png_is_read(tmp_path, mode):
+    wide = Image.fromarray(np.asarray(drawing()).astype(np.uint16) * 257)
+    path = saved(tmp_path, wide if mode == "I;16" else drawing().convert(mode))
+    np.testing.assert_array_equal(np.asarray(pictures.read(path).convert("L")), drawing())
+
+
+def test_a_large_picture_is_reduced(tmp_path):
+    path = saved(tmp_path, drawing().resize((1500, 1000), Image.Resampling.NEAREST))
+    assert max(pictures.read(path).size) == 512
+
+
+def jpeg():
+    return enlarged(np.eye(8, dtype=np.uint8) * 255).getvalue()
+
+
+def png_of(size):
+    file = io.BytesIO()
+    Image.new("1", size).save(file, "PNG")
+    return file.getvalue()
+
+
+FILES = {
+    "text": (b"hello", "not a PNG or JPEG picture"),
+    "empty": (b"", "an empty file"),
+    "truncated": (jpeg()[:700], "cannot be decoded: "),
+    "damaged_png": (png_of((9, 9))[:41] + b"\0" * 30, "cannot be decoded: "),
+    "too_large": (png_of((8000, 7000)), "at most 50 million pixels, got 8000x7000"),
+    "large": (png_of((10_000, 10_000)), "at most 50 million pixels, got far more"),
+    "bomb": (png_of((20_000, 10_000)), "at most 50 million pixels, got far more"),
+    "blank": (png_of((9, 9)), "blank: nothing is to be seen on it"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
+def test_a_file_that_shows_nothing_is_one_line(tmp_path, content, message):
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(pictures.PictureError, match=message) as caught:
+        pictures.read(tmp_path / "x.png")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_of_the_polarity_asked_for_is_blank(network):
+    with pytest.raises(pictures.PictureError, match="blank: nothing is light on dark"):
+        prediction.prepare(drawing(), network, polarity="light-on-dark")
+
+
+@pytest.fixture(scope="module")
+def predicted(trained_run, digits, tmp_path_factory):
+    """A folder of two pictures and a file of none, as a user asks for them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in (0, 1):
+        (folder / f"{index}.jpg").write_bytes(enlarged(digits.images[index, ..., 0]).getvalue())
+    (folder / "broken.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("not a picture, and not asked for")
+    return folder, folder / "out"
+
+
+def predict(trained_run, capsys, *words):
+    status = main(["predict", str(trained_run), *map(str, words)])
+    return status, *(text.splitlines() for text in capsys.readouterr())
+
+
+def test_a_picture_has_a_line_with_three_classes_and_its_polarity(trained_run, predicted, capsys):
+    folder, out = predicted
+    status, lines, errors = predict(trained_run, capsys, folder / "0.jpg", "--out", out)
+    assert (status, errors) == (0, [])
+    pattern = r"\d( \([\d.]+ %\)(, \d)?){3}; taken as dark on light"
+    assert re.fullmatch(pattern, lines[0].removeprefix(f"{folder}/0.jpg: "))
+    assert lines[1:] == [f"feature maps: {out}"]
+
+
+def test_others_go_on_where_one_picture_fails(trained_run, predicted, capsys):
+    folder, out = predicted
+    status, lines, errors = predict(trained_run, capsys, folder, "nothing.png", "--out", out)
+    assert status == 2
+    assert [Path(line.partition(":")[0]).name for line in lines[:-1]] == ["0.jpg", "1.jpg"]
+    assert errors == [f"{folder}/broken.png: an empty file", "nothing.png: no such file"]
+
+
+def test_every_picture_has_a_figure(trained_run, predicted, capsys, tmp_path):
+    folder, _ = predicted
+    (tmp_path / "0.png").write_bytes((folder / "0.jpg").read_bytes())  # the content counts
+    out = tmp_path / "out"
+    predict(trained_run, capsys, folder / "0.jpg", tmp_path / "0.png", "--out", out)
+    assert {path.name for path in out.iterdir()} == {"0-2.png", "0.png"}
+    with Image.open(out / "0.png") as figure:
+        assert min(figure.size) > 200
+
+
+def test_a_name_that_reads_as_a_formula_is_drawn(trained_run, predicted, capsys, tmp_path):
+    folder, _ = predicted
+    path = tmp_path / r"$\wrong$.png"
+    path.write_bytes((folder / "0.jpg").read_bytes())
+    status, _, _ = predict(trained_run, capsys, path, "--out", tmp_path / "out")
+    assert status == 0
+
+
+def test_a_folder_that_cannot_be_written_is_a_mistake(trained_run, predicted, capsys):
+    folder, _ = predicted
+    file = folder / "0.jpg"
+    status, _, errors = predict(trained_run, capsys, file, "--out", file)
+    assert (status, errors) == (2, [f"--out: {file} cannot be written: File exists"])
+
+
+def test_an_empty_folder_is_a_mistake(trained_run, tmp_path, capsys):
+    status, lines, errors = predict(trained_run, capsys, tmp_path)
+    assert (status, lines) == (2, [])
+    assert errors == [f"{tmp_path}: holds no pictures (.png, .jpg, .jpeg)"]
+    assert not (trained_run / "predictions").exists()
+
+
+def test_a_folder_without_a_run_is_a_mistake(tmp_path, capsys):
+    status, lines, errors = predict(tmp_path, capsys, "x.png")
+    assert (status, lines) == (2, [])
+    assert errors == [f"{tmp_path}: holds no run (no config.toml)"]
