@@ -6,11 +6,20 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from experiments.commands import FAILED, INTERRUPTED, MISTAKE, CommandError, configs, listing, runs
+from experiments.commands import (
+    FAILED,
+    INTERRUPTED,
+    MISTAKE,
+    CommandError,
+    configs,
+    doctoring,
+    listing,
+    runs,
+)
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, configs, listing)
+COMMANDS = (runs, configs, listing, doctoring)
 
 EXAMPLES = """\
 examples:
