@@ -12,6 +12,7 @@ from experiments.commands import (
     MISTAKE,
     CommandError,
     configs,
+    doctoring,
     exports,
     listing,
     predictions,
@@ -21,7 +22,7 @@ from experiments.commands import (
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, listing, reports, predictions, exports, configs)
+COMMANDS = (runs, listing, reports, predictions, exports, configs, doctoring)
 
 EXAMPLES = """\
 examples:

@@ -1,41 +1,55 @@
 """ls, show and diff: what came of the runs so far."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from experiments.commands import CommandError
 
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser's."""
     lister = commands.add_parser("ls", help="list the runs in a folder")
     lister.add_argument("folder", nargs="?", type=Path, default=Path("runs"))
-    lister.set_defaults(command=_list_runs)
+    lister.set_defaults(command=list_runs)
 
     shower = commands.add_parser("show", help="tell about a run")
     shower.add_argument("run", type=Path, metavar="RUN", help="its folder")
-    shower.set_defaults(command=_show_run)
+    shower.set_defaults(command=show_run)
 
     differ = commands.add_parser("diff", help="tell two runs apart")
     differ.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="its folder")
-    differ.set_defaults(command=_compare_runs)
+    differ.set_defaults(command=compare_runs)
 
 
-def _list_runs(options: argparse.Namespace) -> int:
-    from experiments.listing import list_runs
+def list_runs(options: argparse.Namespace) -> int:
+    """List the runs of a folder."""
+    from experiments import print_runs  # which takes JAX, as the other commands do not
 
-    list_runs(options.folder)
-    return 0
-
-
-def _show_run(options: argparse.Namespace) -> int:
-    from experiments.listing import show_run
-
-    show_run(options.run)
-    return 0
+    return _print(lambda: print_runs.list_runs(options.folder))
 
 
-def _compare_runs(options: argparse.Namespace) -> int:
-    from experiments.listing import compare_runs
+def show_run(options: argparse.Namespace) -> int:
+    """Tell about a run."""
+    from experiments import print_runs
 
-    compare_runs(options.runs)
+    return _print(lambda: print_runs.show_run(options.run))
+
+
+def compare_runs(options: argparse.Namespace) -> int:
+    """Tell two runs apart."""
+    from experiments import print_runs
+
+    return _print(lambda: print_runs.compare_runs(tuple(options.runs)))
+
+
+def _print(act: Callable[[], None]) -> int:
+    from experiments.past_runs import NoRunError
+    from experiments.printed_table import plain
+
+    try:
+        act()
+    except NoRunError as error:
+        raise CommandError(plain(error)) from None
     return 0

@@ -125,7 +125,7 @@ def _execute(
             print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
             return MISTAKE
         if isinstance(error, OSError | ImportError | RuntimeError | MemoryError):
-            print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+            _say(options, error)
             return FAILED
         raise
     try:
@@ -139,7 +139,7 @@ def _execute(
             error, DivergedError | FolderError | OSError | RuntimeError | MemoryError
         ):
             raise
-        print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+        _say(options, error)
         print(f"what was recorded: {record.folder}", file=sys.stderr)
         if resumable and not isinstance(error, DivergedError):
             print(f"once that is mended, {_how_to_go_on(options)}", file=sys.stderr)
@@ -207,6 +207,15 @@ def _say_loss(options: argparse.Namespace, error: Exception, *, resumable: bool)
     line = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
     print(f"{line}; {_how_to_go_on(options)}" if resumable else line, file=sys.stderr)
     return FAILED
+
+
+def _say(options: argparse.Namespace, error: Exception) -> None:
+    """Say in a line what failed, and in another what usually helps."""
+    from experiments.running.accelerator_errors import what_helps
+
+    print(f"{options.config}: {_one_line(error)}", file=sys.stderr)
+    if advice := what_helps(error):
+        print(advice, file=sys.stderr)
 
 
 def _source(options: argparse.Namespace, message: str) -> str:

@@ -5,7 +5,6 @@ import os
 import platform
 from pathlib import Path
 
-import jax
 import pooch
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -20,9 +19,11 @@ def use_compilation_cache() -> Path | None:
     Returns:
       The folder, None where the variable decides or the folder cannot be made or is another's.
     """
+    import jax
+
     if VARIABLE in os.environ:
         return None
-    folder = Path(pooch.os_cache("conv_jax")) / f"compiled-{_processor()}"
+    folder = own_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
@@ -33,6 +34,11 @@ def use_compilation_cache() -> Path | None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     return folder
+
+
+def own_folder() -> Path:
+    """Return the folder that is taken where the variable names none."""
+    return Path(pooch.os_cache("conv_jax")) / f"compiled-{_processor()}"
 
 
 def _processor() -> str:

@@ -10,19 +10,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
-
 _PACKAGES = ("conv_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex", "numpy")
 
 
 def environment() -> dict[str, Any]:
     """Return what a number depends on: code, versions, machine, devices, flags."""
+    import jax
+
     devices = jax.devices()
-    changes = _git("status", "--porcelain")
+    changes = git("status", "--porcelain")
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "experiments", *sys.argv[1:]]),
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": git("rev-parse", "HEAD"),
         "dirty": None if changes is None else changes != "",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
@@ -37,7 +37,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Return what git says of the code's own repository, None where there is none."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:

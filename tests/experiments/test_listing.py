@@ -3,7 +3,7 @@ import json
 import pytest
 from rich.console import Console
 
-from experiments import listing
+from experiments import print_runs
 from experiments.__main__ import main
 from experiments.printed_table import plain
 
@@ -65,7 +65,7 @@ def test_a_missing_folder_is_a_line_and_status_2(tmp_path, capsys, command):
 
 def test_ls_keeps_within_a_terminal(runs, capsys, monkeypatch):
     on_terminal = lambda **options: Console(force_terminal=True, width=90, **options)  # noqa: E731
-    monkeypatch.setattr(listing, "Console", on_terminal)
+    monkeypatch.setattr(print_runs, "Console", on_terminal)
     cut = output(capsys, "ls", runs)
     assert all(len(plain(line)) <= 100 for line in cut.splitlines()[2:])
     assert "…" in cut

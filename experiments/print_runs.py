@@ -1,7 +1,7 @@
-"""What came of the runs so far, told on a terminal."""
+"""What ls, show and diff print of runs: finished, running, failed or damaged ones."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments import past_runs
-from experiments.commands import CommandError
-from experiments.past_runs import NoRunError, PastRun
+from experiments.past_runs import PastRun
 from experiments.printed_table import plain, printed_table
 from experiments.running.run_folder import flatten
-from experiments.statistics import Summary, percent, percent_difference
+from experiments.statistics import percent, percent_difference
 
 _ROWS = 4  # of metrics.jsonl that `show` prints
 _LONGEST = 60  # characters of a value there
@@ -28,12 +27,9 @@ def list_runs(folder: Path) -> None:
     """Print a line for every run of a folder, the oldest first.
 
     Raises:
-      CommandError: if there is no such folder.
+      NoRunError: if there is no such folder.
     """
-    try:
-        runs = [past_runs.read(path) for path in past_runs.find(folder)]
-    except NoRunError as error:
-        raise CommandError(plain(error)) from None
+    runs = [past_runs.read(path) for path in past_runs.find(folder)]
     if not runs:
         print(f"{plain(folder)}: no runs here")
         return
@@ -51,22 +47,21 @@ def show_run(folder: Path) -> None:
     """Print what a run was asked, on which machine, what came out, and how to go on.
 
     Raises:
-      CommandError: if the folder holds no run.
+      NoRunError: if the folder holds none.
     """
     before = ""
-    for label, text in _about(_read(folder)):
+    for label, text in _about(past_runs.read(folder)):
         print(f"{'' if label == before else label:<12} {plain(text)}")
         before = label
 
 
-def compare_runs(folders: Sequence[Path]) -> None:
+def compare_runs(folders: tuple[Path, Path]) -> None:
     """Print how the configs, environments and accuracies of two runs differ.
 
     Raises:
-      CommandError: if one of the folders holds no run.
+      NoRunError: if one of the folders holds none.
     """
-    first, second = map(_read, folders)
-    columns = [plain(path) for path in folders]
+    first, second = map(past_runs.read, folders)
     for title, ours, theirs in (
         ("config", past_runs.full_config(first), past_runs.full_config(second)),
         ("environment", _environment(first), _environment(second)),
@@ -75,7 +70,7 @@ def compare_runs(folders: Sequence[Path]) -> None:
         if not keys:
             print(f"{title}: no difference")
             continue
-        table = printed_table(None, [title, *columns], num_texts=3)
+        table = printed_table(None, [title, *map(plain, folders)], num_texts=3)
         for key in keys:
             cells = (plain(key), _value(ours.get(key)), _value(theirs.get(key)))
             table.add_row(*map(Text, cells))
@@ -93,13 +88,6 @@ def _print(table: Table) -> None:
     if not console.is_terminal:
         console.width = _WHOLE
     console.print(table)
-
-
-def _read(folder: Path) -> PastRun:
-    try:
-        return past_runs.read(folder)
-    except NoRunError as error:
-        raise CommandError(plain(error)) from None
 
 
 def _about(run: PastRun) -> Iterator[tuple[str, str]]:
@@ -154,7 +142,7 @@ def _accuracy_difference(first: PastRun, second: PastRun) -> str:
 
 
 def _accuracy(run: PastRun) -> str:
-    summary: Summary | None = past_runs.accuracy(run)
+    summary = past_runs.accuracy(run)
     if summary is None:
         return ""
     deviation = "" if summary.std is None else f" +- {100 * summary.std:.2f}"

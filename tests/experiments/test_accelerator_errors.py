@@ -1,0 +1,37 @@
+import jax
+import pytest
+
+from experiments import learn_kernel
+from experiments.__main__ import main
+from experiments.running.accelerator_errors import what_helps
+
+ERRORS = {
+    "memory": ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes", "batch_size"),
+    "cudnn": ("FAILED_PRECONDITION: DNN library initialization failed.", "PREALLOCATE=false"),
+    "cudnn_status": ("INTERNAL: CUDNN_STATUS_NOT_INITIALIZED", "PREALLOCATE=false"),
+    "cublas": ("INTERNAL: CUBLAS_STATUS_NOT_INITIALIZED", "MEM_FRACTION"),
+}
+
+
+@pytest.mark.parametrize(("said", "advice"), ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize("stage", ["prepare", "run"])
+def test_an_error_of_the_accelerator_ends_with_what_helps(
+    tmp_path, capsys, monkeypatch, said, advice, stage
+):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(learn_kernel, stage, fail)
+    arguments = ["run", "configs/learn_kernel.toml", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 1
+    first, helps, *_ = capsys.readouterr().err.splitlines()
+    assert first == f"configs/learn_kernel.toml: JaxRuntimeError: {said}"
+    assert advice in helps
+    assert "nvidia-smi" in helps
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("INTERNAL: else"), ValueError("Out of memory"), MemoryError()], ids=repr
+)
+def test_other_errors_get_no_advice(error):
+    assert what_helps(error) is None
