@@ -7,7 +7,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 
 import conv_jax
 
@@ -33,6 +37,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # `make docs` runs the notebooks before
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"conv_jax {version}"
 html_copy_source = False
 
@@ -90,8 +95,20 @@ def link_to_pages(app: Sphinx, path: Path, page: str, content: list[str]) -> Non
     content[0] = re.sub(r"experiments/results/bench_(\w+)/table\.md", r"\1.md", content[0])
 
 
+def visit_math(translator: Any, node: Any) -> None:
+    """Write a formula as MathML, which browsers draw without MathJax, so without a network."""
+    is_block = isinstance(node, nodes.math_block)
+    try:
+        formula = tex2mathml(node.astext(), as_block=is_block)
+    except MathError as error:
+        raise SphinxError(f"{node.source}: {node.astext()}: {error}") from error
+    translator.body.append(formula)
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Connect the above; docstrings before napoleon reads their sections."""
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("include-read", link_to_pages)
     app.connect("autodoc-process-signature", signature_as_written)
     app.connect("autodoc-process-docstring", docstring_as_written, priority=400)

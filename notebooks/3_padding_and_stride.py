@@ -218,8 +218,8 @@ np.testing.assert_array_equal(strided, padded[::3, ::2])
 # So a strided correlation is the unstrided one with rows and columns left out, only that they are
 # never computed. The notes' formula for its size,
 #
-# $$\Big\lfloor \frac{n - k + p + s}{s} \Big\rfloor
-# = \Big\lfloor \frac{n - k + p}{s} \Big\rfloor + 1,$$
+# $$\Bigl\lfloor \frac{n - k + p + s}{s} \Bigr\rfloor
+# = \Bigl\lfloor \frac{n - k + p}{s} \Bigr\rfloor + 1,$$
 #
 # counts the first place and then the whole strides that fit. What remains on the right and below,
 # less than a stride, is not seen by any window; nor are pixels between windows, where the stride is
@@ -265,7 +265,7 @@ np.testing.assert_array_equal(
 # %% [markdown]
 # ## All of it in one formula
 #
-# $$n' = \Big\lfloor \frac{n + p - d\,(k - 1) - 1}{s} \Big\rfloor + 1$$
+# $$n' = \Bigl\lfloor \frac{n + p - d\,(k - 1) - 1}{s} \Bigr\rfloor + 1$$
 
 # %%
 print(" n   k  padding       p   s   d  |  extent   n'")

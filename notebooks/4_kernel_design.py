@@ -249,7 +249,7 @@ assert reached[0] < 0.05 < 0.2 < reached[-1]
 # Let each difference be smoothed across by $[s, 1 - 2s, s]$. To leading order it answers
 # $w (1 - w_{\text{along}}^2 / 6 - s\, w_{\text{across}}^2)$, and the angle is wrong by
 #
-# $$\tfrac{1}{4} \big(\tfrac{1}{6} - s\big)\, w^2 \sin 4a.$$
+# $$\tfrac{1}{4} \bigl(\tfrac{1}{6} - s\bigr)\, w^2 \sin 4a.$$
 #
 # With $s = 1/6$, the kernel $[1, 4, 1] / 6$, this term is gone (Bickley 1948):
 # `directional_derivative(v, isotropic=True)`, and `edge(v)` for $v$ of length 1. Sobel's has
