@@ -8,7 +8,7 @@ from typing import Any
 from experiments import past_runs
 from experiments.past_runs import PastRun, are_numbers
 from experiments.report import curves, page, pictures, results
-from experiments.report.page import NONE, Table, fixed, interval, shown
+from experiments.report.page import NONE, Table, exact, fixed, interval, shown
 from experiments.report.run_page import FILE, troubles
 from experiments.running.run_folder import flatten
 from experiments.statistics import Difference, summarize
@@ -148,8 +148,8 @@ def _method(each: Difference) -> str:
 def _differing(tables: Mapping[str, Mapping[str, Any]], caption: str) -> Table | None:
     """Return the keys that differ, a column a run; None where there are none."""
     keys = list({key: None for table in tables.values() for key in table})
-    texts = {key: [shown(table.get(key)) for table in tables.values()] for key in keys}
-    rows = [[key, *row] for key, row in texts.items() if len(set(row)) > 1]
+    values = {key: [table.get(key) for table in tables.values()] for key in keys}
+    rows = [[key, *map(exact, row)] for key, row in values.items() if len(set(map(str, row))) > 1]
     return Table(("key", *tables), rows, caption, num_texts=1 + len(tables)) if rows else None
 
 

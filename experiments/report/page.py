@@ -1,5 +1,6 @@
 """Pages of HTML: numbers and tables as text, templates that escape all of it, writing the file."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 NONE = "\N{EN DASH}"  # where a table has nothing to say
+_LONGEST = 1000  # characters of a cell, or of an error
 
 
 class Table(NamedTuple):
@@ -57,7 +59,7 @@ def write(path: Path, text: str) -> None:
 
 def pairs(table: Mapping[str, Any], *, heads: Sequence[str], caption: str) -> Table | None:
     """Return a table of keys and values, None for no keys."""
-    rows = [(key, shown(value)) for key, value in table.items()]
+    rows = [(key, exact(value)) for key, value in table.items()]
     return Table(heads, rows, caption, num_texts=2) if rows else None
 
 
@@ -76,7 +78,19 @@ def shown(value: Any) -> str:
         return text if len(text) <= 160 else f"{len(value)} entries"
     if isinstance(value, dict):
         return f"{len(value)} entries"
-    return str(value)
+    return cut(str(value))
+
+
+def exact(value: Any) -> str:
+    """Say what a config or an environment holds, to the last digit, which may differ."""
+    if isinstance(value, list) and value:
+        return cut(json.dumps(value, ensure_ascii=False))
+    return repr(value) if isinstance(value, float) else shown(value)
+
+
+def cut(text: str) -> str:
+    """Return a text, or the beginning of a very long one."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def seconds(value: float | None) -> str:

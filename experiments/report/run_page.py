@@ -83,7 +83,7 @@ def troubles(run: PastRun) -> list[str]:
     error, lost = run.result.get("error"), run.result.get("diverged")
     lines = [str(error)] if error else []
     lines += [f"diverged: {line}" for line in lost] if isinstance(lost, list) else []
-    return [*lines, *run.damage]
+    return [page.cut(line) for line in (*lines, *run.damage)]
 
 
 def times(run: PastRun) -> Table | None:

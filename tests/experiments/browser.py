@@ -37,7 +37,7 @@ class Browser:
         """Give a command of Chromium's own protocol."""
         return self.ask("/goog/cdp/execute", cmd=name, params=params)
 
-    def open(self, page, *, width, scheme, media="screen"):
+    def open(self, page, *, width, scheme, media=""):
         """Open a file in a window of a width, in the colour scheme "light" or "dark"."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         self.command("Emulation.setDeviceMetricsOverride", **size)

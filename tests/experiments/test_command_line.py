@@ -10,6 +10,7 @@ import pytest
 from experiments import config
 from experiments.__main__ import main
 from experiments.record import FolderError, Record
+from experiments.report import page
 
 SMOKE = "configs/lenet5_smoke.toml"
 KERNEL = "configs/learn_kernel.toml"
@@ -134,6 +135,47 @@ def test_results_are_kept_when_drawing_fails(tmp_path, capsys, monkeypatch):
     assert "No space left on device" in capsys.readouterr().err
     assert result_of(folder)["status"] == "failed"
     assert result_of(folder)["steps"] == 1
+
+
+def test_a_run_that_failed_has_its_page(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["run", KERNEL, "optimizer.learning_rate=1e38", "--out", str(folder)]) == 1
+    assert f"report: {folder / 'report.html'}\n" in capsys.readouterr().out
+    assert "DivergedError" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_has_its_page(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "save_figure", interrupt)
+    folder = tmp_path / "run"
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(folder)]) == 130
+    assert "This run was interrupted." in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (KeyError("x"), "KeyError: 'x'"),
+    ],
+    ids=["full_disk", "interrupt", "mistake"],
+)
+def test_a_finished_run_stays_so_without_its_page(
+    tmp_path, capsys, monkeypatch, undrawn, error, line
+):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(page, "write", fail)
+    folder = tmp_path / "run"
+    assert main(["run", KERNEL, "train.epochs=1", "--out", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"no report: {line}\n"
+    assert printed.out.splitlines()[-1] == f"run folder: {folder}"
+    assert result_of(folder)["status"] == "finished"
 
 
 def test_overrides_may_follow_the_options(tmp_path, capsys, undrawn):

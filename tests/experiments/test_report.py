@@ -161,6 +161,13 @@ def test_pictures_beyond_2_mb_are_linked(tmp_path):
     assert (folder / "report.html").stat().st_size < 2_000_000
 
 
+def test_long_words_are_cut(tmp_path):
+    table = {"experiment": "lenet5", "data": {"name": "x" * 300_000}}
+    folder = written_runs.write(tmp_path / "run", table=table, results={"error": "y " * 300_000})
+    page_of(folder)
+    assert (folder / "report.html").stat().st_size < 100_000
+
+
 def test_html_in_names_and_values_is_text(tmp_path):
     table = {"experiment": "lenet5", NASTY: NASTY, "data": {"name": NASTY}}
     results = written_runs.result(ACCURACIES, error=NASTY, evaluated_on=NASTY, diverged=[NASTY])

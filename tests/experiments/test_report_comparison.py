@@ -95,6 +95,12 @@ def test_runs_of_one_name_are_told_apart(runs, tmp_path):
     assert f"Differences to {runs[0].folder}" in written(tmp_path, runs[0], same, same).text
 
 
+def test_configs_may_differ_in_the_last_digit(tmp_path):
+    rates = ("0.1", "0.10000001")
+    runs = [run(tmp_path / rate, FIRST, f"optimizer.learning_rate={rate}") for rate in rates]
+    assert "optimizer.learning_rate 0.1 0.10000001" in written(tmp_path, *runs).text
+
+
 def test_other_images_are_a_caution(runs, tmp_path):
     held_out = run(tmp_path / "run", SECOND, evaluated_on="held-out training")
     text = written(tmp_path, runs[0], held_out).text

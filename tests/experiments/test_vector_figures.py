@@ -4,6 +4,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from written_runs import picture
 
+from conv_jax import plots
+from experiments import record
 from experiments.running.vector_figures import svg
 
 
@@ -48,3 +50,28 @@ def test_figures_of_other_names_share_no_ids(drawing):
     ids = [set(re.findall(r' id="(.*?)"', text)) for text in (drawing, other)]
     assert ids[0]
     assert not ids[0] & ids[1]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return record.Record(tmp_path / "run", {})
+
+
+def names(kept):
+    return sorted(path.name for path in kept.figures.iterdir())
+
+
+def test_a_record_keeps_both_kinds(kept):
+    kept.save_figure("small", picture("small"))
+    assert names(kept) == ["small.png", "small.svg"]
+
+
+def test_a_record_keeps_no_large_svg(kept, monkeypatch):
+    monkeypatch.setattr(record, "_LARGE", 100)
+    kept.save_figure("large", picture("large"))
+    assert names(kept) == ["large.png"]
+
+
+def test_a_record_keeps_no_svg_of_photographs(kept):
+    kept.save_figure("photograph", picture("a name"), palette=plots.kernel_palette())
+    assert names(kept) == ["photograph.png"]
