@@ -14,12 +14,13 @@ from experiments.commands import (
     configs,
     doctoring,
     listing,
+    profiling,
     runs,
 )
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, configs, listing, doctoring)
+COMMANDS = (runs, configs, listing, doctoring, profiling)
 
 EXAMPLES = """\
 examples:
