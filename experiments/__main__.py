@@ -16,13 +16,14 @@ from experiments.commands import (
     exports,
     listing,
     predictions,
+    profiling,
     reports,
     runs,
 )
 from experiments.config import ConfigError
 from experiments.running import processes
 
-COMMANDS = (runs, listing, reports, predictions, exports, configs, doctoring)
+COMMANDS = (runs, listing, reports, predictions, exports, configs, doctoring, profiling)
 
 EXAMPLES = """\
 examples:

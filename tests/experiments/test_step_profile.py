@@ -1,0 +1,104 @@
+import itertools
+import json
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import config, lenet5, step_profile
+from experiments.__main__ import main
+from experiments.lenet5_training import Network, initial_state
+
+SMOKE = "configs/lenet5_smoke.toml"
+# One convolution, one dense layer: half as many programs to compile as LeNet5 has.
+TINY = ("model={preset='small', stages=[[1]]}", "data.train_size=128")
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """The folder of a profile of a tiny network."""
+    folder = tmp_path_factory.mktemp("profile") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_profile, "ROUNDS", 3)
+        assert main(["profile", SMOKE, *TINY, "--steps", "2", "--out", str(folder)]) == 0
+    return folder
+
+
+def stages_of(folder):
+    return [tuple(s.values()) for s in json.loads((folder / "result.json").read_text())["stages"]]
+
+
+def test_the_stages_are_those_of_the_step_in_its_order():
+    lenet5_task = lenet5.prepare(config.load(Path(SMOKE), ["augment.shift=1"]))
+    assert list(step_profile.beginnings(lenet5_task)) == [
+        *("input", "augmentation", "conv1", "pool1", "conv2", "pool2", "fc1", "logits", "loss"),
+        *("gradient of fc2", "gradient of fc1"),
+        *("gradient of conv2.bias", "gradient of conv2.kernel"),
+        *("gradient of conv1.bias", "gradient of conv1.kernel"),
+        "optimizer and the rest",
+    ]
+
+
+def test_a_stage_that_a_config_has_not_is_left_out(profiled):
+    assert [name for name, _, _ in stages_of(profiled)] == [
+        *("input", "conv1", "mean", "logits", "loss", "gradient of fc"),
+        *("gradient of conv1.bias", "gradient of conv1.kernel", "optimizer and the rest"),
+    ]
+
+
+def test_the_stages_add_up_to_the_step(profiled):
+    result = json.loads((profiled / "result.json").read_text())
+    whole = math.fsum(seconds for _, seconds, _ in stages_of(profiled))
+    assert whole == pytest.approx(result["step_seconds"], rel=1e-9)
+    assert result["step_seconds"] > 0
+    assert all(spread >= 0 for _, _, spread in stages_of(profiled))
+
+
+def test_a_trace_is_written_that_perfetto_opens(profiled):
+    (path,) = profiled.glob("trace/plugins/profile/*/perfetto_trace.json.gz")
+    assert path.read_bytes()[:2] == b"\x1f\x8b"  # gzip
+
+
+@pytest.fixture(scope="module")
+def task():
+    return lenet5.prepare(config.load(Path(SMOKE), TINY))
+
+
+def test_the_last_program_takes_the_steps_of_training(task):
+    run = step_profile.loop(task, task.train_step, steps=3)
+    state, metrics = run()
+    start = initial_state(task, [Network(0)])
+    assert int(state.step) == 3
+    assert np.isfinite(float(metrics["loss"]))
+    moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), state.params, start.params)
+    assert min(jax.tree.leaves(moved)) > 0
+
+
+def test_the_gradients_go_back_from_the_last_layer_to_all_parameters(task):
+    params = initial_state(task, [Network(0)]).params
+    reached = [indices for _, indices in step_profile._gradients(params)]
+    assert sorted(reached[-1]) == list(range(len(jax.tree.leaves(params))))
+    assert all(set(a) < set(b) for a, b in itertools.pairwise(reached))
+
+
+def test_another_experiment_is_refused(tmp_path, capsys):
+    path = "configs/learn_kernel.toml"
+    assert main(["profile", path, "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == f"{path}: experiment: expected 'lenet5', got 'learn_kernel'\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("steps", ["0", "many", "-1", "1e3"])
+def test_a_wrong_number_of_steps_is_refused(capsys, steps):
+    with pytest.raises(SystemExit, match="2"):
+        main(["profile", SMOKE, f"--steps={steps}"])
+    assert f"expected a number from 1 to 10000, got '{steps}'" in capsys.readouterr().err
+
+
+def test_a_used_folder_is_left_alone(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["profile", SMOKE, *TINY, "--out", str(tmp_path)]) == 2
+    assert "already holds other files" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
