@@ -112,7 +112,8 @@ def test_a_network_that_convolves_is_flipped_for_pytorch(network):
 
 def test_a_small_net_has_no_format_of_pytorch(network):
     options = {"stages": ((2,), (3,)), "num_classes": 10, "image_shape": (16, 16, 1)}
-    params = models.build(models.SmallNet, **options).init(jax.random.key(0))
+    shapes = jax.eval_shape(models.build(models.SmallNet, **options).init, jax.random.key(0))
+    params = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
     small = network._replace(params=params, network="SmallNet", options=options)
     assert export.formats_of(small) == ["safetensors", "stablehlo"]
     with pytest.raises(ValueError, match="--format torch: expected a LeNet5, got a SmallNet"):

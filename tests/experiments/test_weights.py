@@ -88,7 +88,8 @@ def assert_same(actual, expected):
 
 def test_a_small_net_comes_back(kept, tmp_path):
     options = {"stages": ((2,), (3, 3)), "num_classes": 4, "image_shape": (16, 16, 1)}
-    params = models.build(models.SmallNet, **options).init(jax.random.key(0))
+    shapes = jax.eval_shape(models.build(models.SmallNet, **options).init, jax.random.key(0))
+    params = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
     small = kept._replace(params=params, network="SmallNet", options=options)
     path = tmp_path / "x.safetensors"
     path.write_bytes(weights.to_bytes(small))
