@@ -71,89 +71,115 @@ def _execute(
     run: Callable[..., None],
 ) -> int:
     """Run an experiment in its folder, and return the exit status."""
-    from conv_jax.divergence import DivergedError
-
-    distributed = getattr(config, "distributed", None)
-    resumable = configs.saves_checkpoints(config)
-    if distributed:
+    options.resumable = configs.saves_checkpoints(config)
+    if distributed := getattr(config, "distributed", None):
         options.others = processes.words(distributed)
-    if distributed and not options.is_child:
+        if not options.is_child:
+            how_to_go_on = functools.partial(_how_a_child_goes_on, options)
+            return processes.supervise(options.arguments, how_to_go_on=how_to_go_on)
+    from experiments.running.run_folder import FinishedError
 
-        def go_on() -> str:
-            folder = options.resume or options.out  # else the child has chosen one
-            begun = folder is None or (folder / "config.toml").exists()
-            return _how_to_go_on(options) if resumable and begun else ""
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    try:
+        task, record = _begin(options, config, prepare=prepare, console=console)
+    except FinishedError as finished:
+        console.print(finished)
+        options.ends_with_all = True
+        return 0
+    except Exception as error:
+        return _say_refusal(options, error)
+    try:
+        with _reported(record, console), record.running():
+            run(task, record, console)
+    except Exception as error:
+        return _say_failure(options, error, folder=record.folder)
+    except KeyboardInterrupt as error:
+        return _say_interruption(options, error, folder=record.folder)
+    options.ends_with_all = True
+    console.print(f"run folder: {record.folder}")
+    return 0
 
-        return processes.supervise(options.arguments, how_to_go_on=go_on)
+
+def _begin(
+    options: argparse.Namespace,
+    config: configs.Config,
+    *,
+    prepare: Callable[[], Any],
+    console: Console,
+) -> tuple[Any, Any]:
+    """Prepare the task of an experiment, then open the record of its run."""
     import jax
 
     from conv_jax.devices import agree
     from experiments.record import FolderError, default_folder, open_record
     from experiments.running.compilation_cache import use_compilation_cache
     from experiments.running.determinism import use_deterministic_kernels
-    from experiments.running.interrupts import Interrupted
-    from experiments.running.run_folder import FinishedError, holds_run
+    from experiments.running.run_folder import holds_run
     from experiments.running.sinks import check_installed
 
     if not config.experiment.startswith("bench"):  # which state how long compilation takes
         use_compilation_cache()
     options.folder = options.resume or options.out or default_folder(options.config)
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    try:
-        if getattr(config, "deterministic", False):
-            use_deterministic_kernels()
-        if distributed:
-            processes.join(distributed)
-            options.folder = Path(agree(str(options.folder)))
-            console.quiet = jax.process_index() > 0
-        if options.resume and not resumable:
-            raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
-        check_installed(configs.dump(config).get("log", {}))
-        task = prepare()
-        resume = options.resume is not None or (resumable and holds_run(options.folder))
-        resume = bool(agree(resume))
-        record = open_record(options.folder, configs.dump(config), resume=resume)
-    except FinishedError as finished:
-        console.print(finished)
-        options.ends_with_all = True
-        return 0
-    except Exception as error:
-        options.ends_with_all = isinstance(error, FolderError)
-        if processes.is_loss(error):
-            return _say_loss(options, error, resumable=resumable)
-        if isinstance(error, FolderError | FileNotFoundError | ValueError):
-            print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
-            return MISTAKE
-        if isinstance(error, OSError | ImportError | RuntimeError | MemoryError):
-            _say(options, error)
-            return FAILED
-        raise
-    try:
-        with _reported(record, console), record.running():
-            run(task, record, console)
-    except Exception as error:
-        options.ends_with_all = isinstance(error, DivergedError)
-        if processes.is_loss(error):
-            return _say_loss(options, error, resumable=resumable)
-        if not isinstance(
-            error, DivergedError | FolderError | OSError | RuntimeError | MemoryError
-        ):
-            raise
+    if getattr(config, "deterministic", False):
+        use_deterministic_kernels()
+    if distributed := getattr(config, "distributed", None):
+        processes.join(distributed)
+        options.folder = Path(agree(str(options.folder)))
+        console.quiet = jax.process_index() > 0
+    if options.resume and not options.resumable:
+        raise FolderError(f"--resume: this run of {config.experiment} saves no checkpoints")
+    table = configs.dump(config)
+    check_installed(table.get("log", {}))
+    task = prepare()
+    resume = options.resume is not None or (options.resumable and holds_run(options.folder))
+    return task, open_record(options.folder, table, resume=bool(agree(resume)))
+
+
+def _say_refusal(options: argparse.Namespace, error: Exception) -> int:
+    """Say why a run did not begin, and return the exit status; an error of the code goes on."""
+    from experiments.running.run_folder import FolderError
+
+    options.ends_with_all = isinstance(error, FolderError)
+    if processes.is_loss(error):
+        return _say_loss(options, error)
+    if isinstance(error, FolderError | FileNotFoundError | ValueError):
+        print(f"{_source(options, str(error))}: {error}", file=sys.stderr)
+        return MISTAKE
+    if isinstance(error, OSError | ImportError | RuntimeError | MemoryError):
         _say(options, error)
-        print(f"what was recorded: {record.folder}", file=sys.stderr)
-        if resumable and not isinstance(error, DivergedError):
-            print(f"once that is mended, {_how_to_go_on(options)}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt as error:
-        print(f"\ninterrupted; what was recorded: {record.folder}", file=sys.stderr)
-        if resumable:
-            print(_how_to_go_on(options), file=sys.stderr)
-        options.ends_with_all = isinstance(error, Interrupted)
-        options.leaves_at_once = not isinstance(error, Interrupted)  # some threads may not end
-        return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
-    options.ends_with_all = True
-    console.print(f"run folder: {record.folder}")
-    return 0
+    raise error
+
+
+def _say_failure(options: argparse.Namespace, error: Exception, *, folder: Path) -> int:
+    """Say why a run failed, and return the exit status; an error of the code goes on."""
+    from conv_jax.divergence import DivergedError
+    from experiments.running.run_folder import FolderError
+
+    options.ends_with_all = isinstance(error, DivergedError)
+    if processes.is_loss(error):
+        return _say_loss(options, error)
+    if not isinstance(error, DivergedError | FolderError | OSError | RuntimeError | MemoryError):
+        raise error
+    _say(options, error)
+    print(f"what was recorded: {folder}", file=sys.stderr)
+    if options.resumable and not isinstance(error, DivergedError):
+        print(f"once that is mended, {_how_to_go_on(options)}", file=sys.stderr)
+    return FAILED
+
+
+def _say_interruption(
+    options: argparse.Namespace, error: KeyboardInterrupt, *, folder: Path
+) -> int:
+    """Say how an interrupted run goes on, and return the exit status."""
+    from experiments.running.interrupts import Interrupted
+
+    print(f"\ninterrupted; what was recorded: {folder}", file=sys.stderr)
+    if options.resumable:
+        print(_how_to_go_on(options), file=sys.stderr)
+    options.ends_with_all = isinstance(error, Interrupted)
+    options.leaves_at_once = not isinstance(error, Interrupted)  # some threads may not end
+    return 128 + error.signum if isinstance(error, Interrupted) else INTERRUPTED
 
 
 @contextlib.contextmanager
@@ -202,10 +228,16 @@ def _how_to_go_on(options: argparse.Namespace) -> str:
     return f"go on with: {command} {' '.join(words)}"
 
 
-def _say_loss(options: argparse.Namespace, error: Exception, *, resumable: bool) -> int:
+def _how_a_child_goes_on(options: argparse.Namespace) -> str:
+    folder = options.resume or options.out  # else the child has chosen one
+    begun = folder is None or (folder / "config.toml").exists()
+    return _how_to_go_on(options) if options.resumable and begun else ""
+
+
+def _say_loss(options: argparse.Namespace, error: Exception) -> int:
     """Say in a line that the run lost another of its processes, and return the exit status."""
     line = f"{options.config}: {processes.LOST} ({processes.cause(error)})"
-    print(f"{line}; {_how_to_go_on(options)}" if resumable else line, file=sys.stderr)
+    print(f"{line}; {_how_to_go_on(options)}" if options.resumable else line, file=sys.stderr)
     return FAILED
 
 
