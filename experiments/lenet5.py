@@ -14,7 +14,8 @@ from conv_jax import augment, losses, models, optimizers, training
 from conv_jax.devices import is_same
 from conv_jax.divergence import DivergedError
 from conv_jax.training import Batch, TrainState, TrainStep
-from experiments import images, lenet5_figures, weights
+from experiments import images, lenet5_figures
+from experiments.after import weights
 from experiments.lenet5_training import Network, Outcome, Task, refuse_diverged, train, train_all
 from experiments.record import Record
 from experiments.running import devices

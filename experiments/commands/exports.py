@@ -29,8 +29,8 @@ def add_to(commands: Any) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Write the formats and how they are loaded, into a folder that holds nothing else."""
-    from experiments import export as exports
-    from experiments import weights
+    from experiments.after import export as exports
+    from experiments.after import weights
 
     try:
         network = weights.of_run(options.run, seed=options.seed)

@@ -25,27 +25,27 @@ def add_to(commands: Any) -> None:
 
 def list_runs(options: argparse.Namespace) -> int:
     """List the runs of a folder."""
-    from experiments import print_runs  # which takes JAX, as the other commands do not
+    from experiments.after import print_runs  # which takes JAX, as the other commands do not
 
     return _print(lambda: print_runs.list_runs(options.folder))
 
 
 def show_run(options: argparse.Namespace) -> int:
     """Tell about a run."""
-    from experiments import print_runs
+    from experiments.after import print_runs
 
     return _print(lambda: print_runs.show_run(options.run))
 
 
 def compare_runs(options: argparse.Namespace) -> int:
     """Tell two runs apart."""
-    from experiments import print_runs
+    from experiments.after import print_runs
 
     return _print(lambda: print_runs.compare_runs(tuple(options.runs)))
 
 
 def _print(act: Callable[[], None]) -> int:
-    from experiments.past_runs import NoRunError
+    from experiments.after.past_runs import NoRunError
     from experiments.printed_table import plain
 
     try:

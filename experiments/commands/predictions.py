@@ -34,9 +34,9 @@ def predict(options: argparse.Namespace) -> int:
 
     A picture that cannot be read is a line, and leaves the others alone.
     """
-    from experiments import weights
-    from experiments.pictures import PictureError, read
-    from experiments.prediction import Predictor, draw, in_words
+    from experiments.after import weights
+    from experiments.after.pictures import PictureError, read
+    from experiments.after.prediction import Predictor, draw, in_words
 
     folder: Path = options.out or options.run / "predictions"
     try:
@@ -64,7 +64,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def _expanded(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Return the pictures of files and folders, and the folders that hold none."""
-    from experiments.pictures import SUFFIXES, find
+    from experiments.after.pictures import SUFFIXES, find
 
     found = {path: find(path) for path in images}
     empty = [path for path, files in found.items() if not files]

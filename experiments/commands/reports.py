@@ -26,8 +26,8 @@ def add_to(commands: Any) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
-    from experiments.past_runs import NoRunError
-    from experiments.report import comparison, run_page
+    from experiments.after.past_runs import NoRunError
+    from experiments.after.report import comparison, run_page
 
     folders: list[Path] = options.runs
     out: Path = options.out or (folders[0] / run_page.FILE if len(folders) == 1 else COMPARISON)

@@ -193,7 +193,7 @@ def _reported(record: Any, console: Console) -> Iterator[None]:
     finally:
         if record.writes:
             try:
-                from experiments.report import run_page
+                from experiments.after.report import run_page
 
                 console.print(f"report: {run_page.write(record.folder)}")
             except (Exception, KeyboardInterrupt) as error:

@@ -9,8 +9,8 @@ import pytest
 
 from experiments import config
 from experiments.__main__ import main
+from experiments.after.report import page
 from experiments.record import FolderError, Record
-from experiments.report import page
 
 SMOKE = "configs/lenet5_smoke.toml"
 KERNEL = "configs/learn_kernel.toml"

@@ -9,8 +9,8 @@ import pytest
 from safetensors import numpy as safetensors
 
 from conv_jax import interop, models
-from experiments import export, weights
 from experiments.__main__ import main
+from experiments.after import export, weights
 
 ALONE = (
     "import sys; sys.modules.update(conv_jax=None, experiments=None, flax=None)\n"

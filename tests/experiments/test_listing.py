@@ -3,8 +3,8 @@ import json
 import pytest
 from rich.console import Console
 
-from experiments import print_runs
 from experiments.__main__ import main
+from experiments.after import print_runs
 from experiments.printed_table import plain
 
 CONFIG = 'experiment = "lenet5"\nseeds = 2\ndata.name = "digits"\ntrain.epochs = 3\n'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import past_runs
+from experiments.after import past_runs
 
 CONFIG = Path("configs/lenet5_smoke.toml").read_text()
 ENVIRONMENT = {"time": "2026-11-23T12:00:00+00:00", "packages": {"conv_jax": "0.1.0"}}

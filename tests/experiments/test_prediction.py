@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from conv_jax import data
-from experiments import pictures, prediction, weights
 from experiments.__main__ import main
+from experiments.after import pictures, prediction, weights
 
 NUM_IMAGES = 180  # half of the test set of the embedded digits
 

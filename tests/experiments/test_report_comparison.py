@@ -4,9 +4,9 @@ import written_runs
 from scipy import stats
 from test_report import Page
 
-from experiments import past_runs
 from experiments.__main__ import main
-from experiments.report.comparison import compared
+from experiments.after import past_runs
+from experiments.after.report.comparison import compared
 
 FIRST, SECOND = [0.90, 0.93, 0.91], [0.94, 0.95, 0.96]
 MORE = [0.97, 0.94, 0.99, 0.95]

@@ -7,7 +7,8 @@ from safetensors import numpy as safetensors
 from safetensors import safe_open
 
 from conv_jax import models
-from experiments import config, images, past_runs, weights
+from experiments import config, images
+from experiments.after import past_runs, weights
 from experiments.running import run_folder
 
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from conv_jax import data, plots
-from experiments.pictures import LEAST_CONTRAST, PictureError
-from experiments.weights import Weights
+from experiments.after.pictures import LEAST_CONTRAST, PictureError
+from experiments.after.weights import Weights
 
 Grey = Float[np.ndarray, "H W"]
 
@@ -82,7 +82,7 @@ def prepare(
 
     Args:
       picture: in RGB.
-      network: of `experiments.weights`.
+      network: of `experiments.after.weights`.
       polarity: of the picture; "auto" takes a border lighter than the middle of its grey values
         for a light ground.
 

@@ -6,8 +6,8 @@ from typing import Any
 from conv_jax import receptive_field
 from conv_jax.receptive_field import Field, conv, pool
 from experiments import config as configs
-from experiments.past_runs import PastRun
-from experiments.report.page import NONE, Table
+from experiments.after.past_runs import PastRun
+from experiments.after.report.page import NONE, Table
 from experiments.running import run_folder
 
 _DEFAULT_STAGES = ((8,), (16, 16), (16, 16))  # of `models.SmallNet`

@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from conv_jax import plots
-from experiments import past_runs
-from experiments.past_runs import PastRun
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun
 from experiments.running.vector_figures import svg
 
 _MOST_LINES = 12

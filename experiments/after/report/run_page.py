@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments import config as configs
-from experiments import past_runs
-from experiments.past_runs import PastRun, are_numbers
-from experiments.report import curves, fields, page, pictures, results
-from experiments.report.page import NONE, Table
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun, are_numbers
+from experiments.after.report import curves, fields, page, pictures, results
+from experiments.after.report.page import NONE, Table
 from experiments.running import run_folder
 from experiments.running.run_folder import is_number
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments import past_runs
-from experiments.past_runs import PastRun
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun
 from experiments.printed_table import plain, printed_table
 from experiments.running.run_folder import flatten
 from experiments.statistics import percent, percent_difference

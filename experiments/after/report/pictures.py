@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.past_runs import PastRun
+from experiments.after.past_runs import PastRun
 from experiments.running import run_folder
 
 _ROOM = 1_700_000  # bytes of a page for figures: with all else it stays below 2 MB

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments import past_runs
-from experiments.past_runs import PastRun, are_numbers
-from experiments.report.page import NONE, Table, fixed, interval, seconds, shown
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun, are_numbers
+from experiments.after.report.page import NONE, Table, fixed, interval, seconds, shown
 from experiments.running.run_folder import flatten, is_number
 from experiments.statistics import Summary, summarize
 

@@ -10,8 +10,8 @@ from jax import export
 from safetensors import numpy as safetensors
 
 from conv_jax import interop
-from experiments import weights
-from experiments.weights import Weights
+from experiments.after import weights
+from experiments.after.weights import Weights
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 _IN_TORCH = {
@@ -86,7 +86,7 @@ def _how_to_load_ours(network: Weights) -> str:
 In the layout of JAX, with all of the above in the metadata; conv_jax loads it so:
 
 ```python
-from experiments import weights
+from experiments.after import weights
 network = weights.load("weights.safetensors")
 logits = network.apply(grey)  # [B, H, W, C] -> [B, classes]
 ```

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import past_runs
-from experiments.past_runs import PastRun, are_numbers
-from experiments.report import curves, page, pictures, results
-from experiments.report.page import NONE, Table, exact, fixed, interval, shown
-from experiments.report.run_page import FILE, troubles
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun, are_numbers
+from experiments.after.report import curves, page, pictures, results
+from experiments.after.report.page import NONE, Table, exact, fixed, interval, shown
+from experiments.after.report.run_page import FILE, troubles
 from experiments.running.run_folder import flatten
 from experiments.statistics import Difference, summarize
 

@@ -14,8 +14,8 @@ from safetensors import numpy as safetensors
 
 import conv_jax
 from conv_jax import models, training
-from experiments import past_runs
-from experiments.past_runs import PastRun
+from experiments.after import past_runs
+from experiments.after.past_runs import PastRun
 
 FOLDER = "weights"
 FORMAT = 1  # of the metadata; a higher one is refused

@@ -1,0 +1,1 @@
+"""After a run: reading it back, printing, reporting, predicting and exporting."""
