@@ -31,9 +31,12 @@ examples:
   python -m experiments run configs/lenet5_mnist.toml optimizer.learning_rate=0.05 seeds=1
   python -m experiments run configs/learn_kernel_natural.toml model.target=box --out runs/box
   python -m experiments run --resume runs/lenet5_mnist-20261123-061500-000
-  python -m experiments sweep configs/lenet5_digits.toml seeds=8 \
+  python -m experiments sweep configs/lenet5_digits.toml seeds=8 \\
       "sweep.optimizer.learning_rate=[0.02, 0.05, 0.1]"
   python -m experiments list
+  python -m experiments ls
+  python -m experiments report runs/a runs/b --out comparison.html
+  python -m experiments predict runs/a five.png photos
 
 An override is a dotted key of the config and a TOML value; a bare word is a string, and none
 takes the key out, as in train.average_decay=none.
@@ -82,7 +85,7 @@ def _status(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments",
-        description="Run the experiments of conv_jax from their config files.",
+        description="Run the experiments of conv_jax from their configs, and use what came out.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
