@@ -175,7 +175,8 @@ def _advancing(part: Beginning) -> Beginning:
 def _gradients(params: Any) -> Iterator[tuple[str, list[int]]]:
     """Yield what is reached on the way back, and the numbers of all parameters up to there.
 
-    A convolution's bias needs what comes back to its output, its kernel one more correlation.
+    A convolution's bias needs what comes back to its output: through its activation and pooling,
+    and the image's gradient of the convolution after it. Its kernel needs one correlation more.
     """
     paths = [path for path, _ in jax.tree.leaves_with_path(params)]
     keys = [tuple(str(part.key) for part in path) for path in paths]
@@ -189,5 +190,5 @@ def _gradients(params: Any) -> Iterator[tuple[str, list[int]]]:
         own = [index for index, key in enumerate(keys) if key[0] == layer]
         for group in [[index] for index in own] if layer.startswith("conv") else [own]:
             reached = [*reached, *group]
-            leaf = f".{keys[group[0]][1]}" if len(group) == 1 else ""
-            yield f"gradient of {layer}{leaf}", reached
+            ends = len(group) == 1 and keys[group[0]][1] == "bias"
+            yield f"back to {layer}" if ends else f"gradient of {layer}", reached
