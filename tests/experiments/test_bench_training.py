@@ -62,7 +62,7 @@ def test_what_it_came_to_is_said_and_drawn(smoke):
     assert "lenet5, batch 8: " in printed
     assert "layers, value: lax / ours " in printed
     assert (folder / "table.md").read_text().count("\n## ") == 3
-    assert {path.name for path in (folder / "figures").iterdir()} == {"steps.png", "layers.png"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == {"steps", "layers"}
 
 
 def test_the_summary_can_be_said_again(smoke):
