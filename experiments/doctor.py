@@ -156,8 +156,11 @@ def memory() -> Iterator[Finding]:
 
 def caches() -> Iterator[Finding]:
     """Tell where compiled programs are kept; others must not own it or write there."""
-    from experiments.running import compilation_cache
-
+    try:
+        from experiments.running import compilation_cache
+    except ImportError as error:
+        yield Finding("!!", "cache", f"cannot be told: {error}")
+        return
     given = os.environ.get(compilation_cache.VARIABLE)
     if given == "":
         yield Finding("--", "cache", f"none: {compilation_cache.VARIABLE} is empty")

@@ -141,6 +141,15 @@ def test_a_program_that_is_taken_away_does_not_count(tmp_path):
     assert doctor._bytes_in(tmp_path) == 2048
 
 
+def test_a_cache_that_cannot_be_told_is_broken(monkeypatch):
+    monkeypatch.delitem(sys.modules, "experiments.running.compilation_cache", raising=False)
+    monkeypatch.delattr("experiments.running.compilation_cache", raising=False)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    finding = only(doctor.caches())
+    assert finding.mark == "!!"
+    assert "pooch" in finding.text
+
+
 def test_a_cache_that_is_turned_off_is_told(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     assert only(doctor.caches()).mark == "--"
