@@ -6,22 +6,26 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from experiments.commands import (
-    FAILED,
-    INTERRUPTED,
-    MISTAKE,
-    CommandError,
-    configs,
-    doctoring,
-    exports,
-    listing,
-    predictions,
-    profiling,
-    reports,
-    runs,
-)
-from experiments.config import ConfigError
-from experiments.running import processes
+from experiments.commands import FAILED, INTERRUPTED, MISTAKE, CommandError, missing_package
+
+try:
+    from experiments.commands import (
+        configs,
+        doctoring,
+        exports,
+        listing,
+        predictions,
+        profiling,
+        reports,
+        runs,
+    )
+    from experiments.config import ConfigError
+    from experiments.running import processes
+    from experiments.running.accelerator_errors import what_helps
+except ModuleNotFoundError as lack:
+    if __name__ != "__main__" or not (line := missing_package(lack)):
+        raise
+    sys.exit(line)
 
 COMMANDS = (runs, listing, reports, predictions, exports, configs, doctoring, profiling)
 
@@ -75,11 +79,21 @@ def _status(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # a reader such as head has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
-        if not options.is_child:
-            raise
-        traceback.print_exc()
-        return FAILED
+    except Exception as error:
+        return _say_failure(error, is_child=options.is_child)
+
+
+def _say_failure(error: Exception, *, is_child: bool) -> int:
+    """Say what usually helps against an error, or give all of it, and return the exit status."""
+    if advice := what_helps(error):
+        print(f"{type(error).__name__}: {error}".splitlines()[0], advice, sep="\n", file=sys.stderr)
+    elif isinstance(error, ModuleNotFoundError) and (line := missing_package(error)):
+        print(line, file=sys.stderr)
+    elif is_child:
+        traceback.print_exception(error)
+    else:
+        raise error
+    return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,12 +22,17 @@ _FEW_BYTES = 2**30  # of disk
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _EXTRAS = {
     "bench": "the benchmarks against other libraries",
+    "cuda12": "NVIDIA GPUs by CUDA 12",
+    "cuda13": "NVIDIA GPUs by CUDA 13",
     "dev": "the tests",
+    "docs": "the documentation as a site",
     "notebooks": "the notebooks",
     "tensorboard": "log.tensorboard",
+    "tpu": "TPUs",
     "trackio": "log.trackio",
     "wandb": "log.wandb",
 }
+_ACCELERATORS = "pip install -c constraints.txt -e '.[cuda13]' (or cuda12, tpu)"
 # Run in a process of its own: a driver that hangs or aborts takes that one.
 _PROBE = """
 import json, jax
@@ -79,12 +84,12 @@ def packages() -> Iterator[Finding]:
     sound = here in SpecifierSet(floor)
     advice = "" if sound else ": make PYTHON=python3.12"
     yield Finding("ok" if sound else "!!", "python", f"{here} (needs {floor}){advice}")
-    needed = [r for r in _requirements() if r.marker is None]
+    needed = [r for r in _requirements("conv_jax") if r.marker is None]
     sound, installed = True, []
     for requirement in needed:
         version = _version(requirement.name)
         installed.append(f"{requirement.name} {version}")
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
+        if not _is_met(requirement):
             sound = False
             mend = f"pip install -c constraints.txt '{requirement}'"
             yield Finding("!!", "packages", f"{requirement} needed, got {version}: {mend}")
@@ -111,6 +116,9 @@ def backend(*, seconds: float) -> Iterator[Finding]:
         return
     except subprocess.CalledProcessError as error:
         last = next(reversed(error.stderr.splitlines()), f"ended with {error.returncode}")
+        asked = os.environ.get("JAX_PLATFORMS")
+        if asked and last.endswith("Error"):  # as of a platform without its plugin
+            last = f"{last} with JAX_PLATFORMS={asked}: {_ACCELERATORS}"
         yield Finding("!!", "backend", f"{last}; {without}")
         return
     except (ValueError, IndexError):
@@ -123,8 +131,8 @@ def backend(*, seconds: float) -> Iterator[Finding]:
     if limits:
         yield Finding("ok", "memory", f"of the devices, as JAX would share it: {', '.join(limits)}")
     if "Falling back to cpu" in done.stderr:
-        mend = "pip install -c constraints.txt -e '.[cuda13]' (or cuda12, tpu)"
-        yield Finding("--", "backend", f"an accelerator is here that JAX does not use: {mend}")
+        unused = f"an accelerator is here that JAX does not use: {_ACCELERATORS}"
+        yield Finding("--", "backend", unused)
 
 
 def flags() -> Finding:
@@ -147,9 +155,12 @@ def memory() -> Iterator[Finding]:
 
 
 def caches() -> Iterator[Finding]:
-    """Tell where compiled programs are kept; others must not write there."""
-    from experiments.running import compilation_cache
-
+    """Tell where compiled programs are kept; others must not own it or write there."""
+    try:
+        from experiments.running import compilation_cache
+    except ImportError as error:
+        yield Finding("!!", "cache", f"cannot be told: {error}")
+        return
     given = os.environ.get(compilation_cache.VARIABLE)
     if given == "":
         yield Finding("--", "cache", f"none: {compilation_cache.VARIABLE} is empty")
@@ -158,10 +169,15 @@ def caches() -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding("ok", "cache", f"{folder}, made by the first run")
         return
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    text = f"{folder}, {_size(size)}, mode {mode:04o}"
-    if mode & 0o022:
+    about = folder.stat()
+    mode = stat.S_IMODE(about.st_mode)
+    text = f"{folder}, {_size(_bytes_in(folder))}, mode {mode:04o}"
+    if hasattr(os, "getuid") and about.st_uid != os.getuid():
+        mend = f"name one of your own in {compilation_cache.VARIABLE}"
+        yield Finding(
+            "!!", "cache", f"{text}, another user's, who may write programs there: {mend}"
+        )
+    elif mode & 0o022:
         mend = f"others may write programs there: chmod 700 {folder}"
         yield Finding("!!", "cache", f"{text}: {mend}")
     else:
@@ -194,17 +210,10 @@ def datasets() -> Iterator[Finding]:
 
 def extras() -> Iterator[Finding]:
     """Tell which extras are not installed, and what for they would be."""
-    lacking: dict[str, list[str]] = collections.defaultdict(list)
-    for requirement in _requirements():
-        marker = requirement.marker
-        if marker is None or marker.evaluate({"extra": ""}):
-            continue
-        for extra in _EXTRAS:
-            if marker.evaluate({"extra": extra}):
-                lacking[extra] += [] if _version(requirement.name) else [requirement.name]
+    lacking = {extra: list(_lacking("conv_jax", extra)) for extra in _extras()}
     for extra, names in lacking.items():
         if names:
-            what = f"{extra}, for {_EXTRAS[extra]}, lacks {', '.join(names)}"
+            what = f"{extra}, for {_EXTRAS.get(extra, extra)}, lacks {', '.join(names)}"
             yield Finding("--", "extras", f"{what}: pip install -c constraints.txt -e '.[{extra}]'")
     if whole := [extra for extra, names in lacking.items() if not names]:
         yield Finding("ok", "extras", ", ".join(whole))
@@ -228,16 +237,54 @@ def code() -> Finding:
     return Finding("--" if changed else "ok", "code", f"commit {commit}{changed}")
 
 
-def _requirements() -> list[Requirement]:
+def _extras() -> list[str]:
     with contextlib.suppress(metadata.PackageNotFoundError):
-        return list(map(Requirement, metadata.requires("conv_jax") or ()))
+        return metadata.metadata("conv_jax").get_all("Provides-Extra") or []
     return []
+
+
+def _requirements(package: str) -> list[Requirement]:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return list(map(Requirement, metadata.requires(package) or ()))
+    return []
+
+
+def _lacking(package: str, extra: str) -> Iterator[str]:
+    """Yield what an extra of a package asks for and is not there, or in another version."""
+    for requirement in _requirements(package):
+        marker = requirement.marker
+        if (
+            marker is None
+            or marker.evaluate({"extra": ""})
+            or not marker.evaluate({"extra": extra})
+        ):
+            continue
+        if not _is_met(requirement):
+            yield requirement.name
+            continue
+        for inner in requirement.extras:
+            yield from _lacking(requirement.name, inner)
+
+
+def _is_met(requirement: Requirement) -> bool:
+    version = _version(requirement.name)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def _version(package: str) -> str | None:
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
     return None
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of the files in a folder, but for those that another process takes away."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(where, name).stat().st_size
+    return total
 
 
 def _size(num_bytes: float) -> str:

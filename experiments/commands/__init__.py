@@ -5,3 +5,10 @@ FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
 class CommandError(ValueError):
     """A mistake in what was asked: lines for the user, and exit status 2."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Return what mends that a package is not there, None where the module is one of ours."""
+    if (error.name or "").partition(".")[0] in ("", "conv_jax", "experiments"):
+        return None
+    return f"{error}: pip install -c constraints.txt -e ."

@@ -29,6 +29,9 @@ def profile(options: argparse.Namespace) -> int:
         raise CommandError(
             f"{options.config}: experiment: expected 'lenet5', got {config.experiment!r}"
         )
+    for key, rest in (("sweep", "several settings"), ("distributed", "several processes")):
+        if getattr(config, key):
+            raise CommandError(f"{options.config}: {key}: {rest}; profile measures one network")
     from rich.console import Console
 
     from experiments import lenet5, step_profile
@@ -38,6 +41,7 @@ def profile(options: argparse.Namespace) -> int:
 
     use_compilation_cache()
     table = {key: value for key, value in configs.dump(config).items() if key != "log"}
+    table["experiment"] = "profile"  # no training that could go on, or that has weights
     named = options.config.with_stem(f"profile-{options.config.stem}")
     try:
         task = lenet5.prepare(config)
@@ -46,14 +50,14 @@ def profile(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.config}: {error}") from None
     with record.running():
         stages = step_profile.measure(task, steps=options.steps)
-        step_profile.trace(task, steps=options.steps, folder=record.folder / "trace")
         whole = step_profile.total(stages)
         record.report({"step_seconds": whole, "stages": [stage._asdict() for stage in stages]})
-    machine = environment()
-    size = f"a step of {config.data.batch_size} images"
-    where = f"{machine['devices'][0]} ({machine['backend']}, {machine['cores']} cores)"
-    console = Console(markup=False, highlight=False)
-    console.print(step_profile.printed(stages, title=f"{size} on {where}"))
+        machine = environment()
+        size = f"a step of {config.data.batch_size} images"
+        where = f"{machine['devices'][0]} ({machine['backend']}, {machine['cores']} cores)"
+        console = Console(markup=False, highlight=False)
+        console.print(step_profile.printed(stages, title=f"{size} on {where}"))
+        step_profile.trace(task, steps=options.steps, folder=record.folder / "trace")
     print(f"trace: {record.folder / 'trace'}, for ui.perfetto.dev or xprof")
     print(f"run folder: {record.folder}")
     return 0

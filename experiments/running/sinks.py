@@ -3,6 +3,7 @@
 metrics.jsonl is the record; these are views of it. A view that fails is left, and the run goes on.
 """
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -17,7 +18,7 @@ from experiments.running.run_folder import ENVIRONMENT, Row, flatten, is_number,
 
 # The package that each key of the table `log` needs, which its extra installs.
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "trackio": "trackio"}
-MOST_NETWORKS = 100  # that TensorBoard is shown, for each takes three open files
+MOST_NETWORKS = 50  # that TensorBoard is shown: each takes three open files, of macOS's 256
 _NO_NUMBERS = ("kind", "seed", "setting", "step")
 
 Numbers = Mapping[str, float]
@@ -37,6 +38,9 @@ class Sink(Protocol):
 
     def finish(self, results: Numbers, *, succeeded: bool) -> None:
         """Show the final results, and end."""
+
+    def close(self) -> None:
+        """End without results."""
 
 
 class TensorBoard:
@@ -61,8 +65,14 @@ class TensorBoard:
         """Add hyper-parameters with the final results, and close the files."""
         del succeeded
         self._writer("").add_hparams(_scalars(self._config), dict(results), name="result")
-        for each in self._writers.values():
-            each.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close all files, those too after one that cannot be."""
+        with contextlib.ExitStack() as stack:
+            for writer in self._writers.values():
+                stack.callback(writer.close)
+            self._writers = {}
 
     def _writer(self, network: str) -> Any:
         if network not in self._writers:
@@ -99,6 +109,10 @@ class WandB:
         self._run.summary.update(dict(results))
         self._run.finish(exit_code=0 if succeeded else 1)
 
+    def close(self) -> None:
+        """End the run as one that failed."""
+        self._run.finish(exit_code=1)
+
 
 class Trackio:
     """A run of Trackio, which later sessions of the same folder go on with."""
@@ -120,6 +134,10 @@ class Trackio:
         del succeeded
         if results:
             self._trackio.log({f"result/{name}": number for name, number in results.items()})
+        self.close()
+
+    def close(self) -> None:
+        """End the run."""
         self._trackio.finish()
 
 
@@ -147,6 +165,8 @@ class Feed:
             try:
                 self._sinks[name] = _SINKS[name](options[name], folder, config)
             except Exception as error:
+                for begun in self._sinks.values():
+                    _close(begun)
                 raise SinkError(f"log.{name}: {_first_line(error)}") from error
 
     def log(self, rows: Sequence[Row], *, earlier: bool = False) -> None:
@@ -193,7 +213,7 @@ class Feed:
             yield network, step, {f"{kind}/{key}": number for key, number in numbers.items()}
 
     def _leave(self, name: str, error: Exception) -> None:
-        del self._sinks[name]
+        _close(self._sinks.pop(name))
         print(f"log.{name}: {_first_line(error)}; the run goes on without it", file=sys.stderr)
 
 
@@ -211,6 +231,11 @@ def check_installed(options: Mapping[str, Any]) -> None:
                 f"log.{name}: expected the package {PACKAGES[name]}, which the extra installs: "
                 f"pip install -e '.[{name}]' ({error})"
             ) from None
+
+
+def _close(sink: Sink) -> None:
+    with contextlib.suppress(Exception):  # what went wrong with it is told already
+        sink.close()
 
 
 def _asked(options: Mapping[str, Any]) -> list[str]:

@@ -3,8 +3,11 @@
 import base64
 import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
+import threading
 import urllib.request
 
 FLAGS = (
@@ -17,6 +20,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+START_SECONDS = 120  # on a machine that does much else
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -26,11 +30,11 @@ class Browser:
     def __init__(self, address):
         self.address = address
 
-    def ask(self, path, *, method="POST", **body):
-        """Return the value of chromedriver's answer."""
+    def ask(self, path, *, method="POST", seconds=30, **body):
+        """Return the value of chromedriver's answer, which may take so many seconds."""
         data = json.dumps(body).encode() if method == "POST" else None
         request = urllib.request.Request(f"{self.address}{path}", data, method=method)
-        with _DIRECT.open(request, timeout=30) as answer:
+        with _DIRECT.open(request, timeout=seconds) as answer:
             return json.loads(answer.read())["value"]
 
     def command(self, name, **params):
@@ -70,19 +74,36 @@ class Browser:
 @contextlib.contextmanager
 def chromium(binary, driver, folder):
     """Start a browser with an empty profile in a folder, and end it afterwards."""
-    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
+    with _driver(driver) as port:
+        options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={folder}"]}
+        wanted = {
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
+        browser = Browser(f"http://127.0.0.1:{port}/session")
+        answer = browser.ask("", seconds=START_SECONDS, capabilities={"alwaysMatch": wanted})
+        browser.address += f"/{answer['sessionId']}"
         try:
-            started = next(line for line in process.stdout if "successfully on port" in line)
-            (port,) = re.findall(r"port (\d+)", started)
-            options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={folder}"]}
-            wanted = {
-                "goog:chromeOptions": options,
-                "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-            }
-            browser = Browser(f"http://127.0.0.1:{port}/session")
-            session = browser.ask("", capabilities={"alwaysMatch": wanted})["sessionId"]
-            browser.address += f"/{session}"
             yield browser
-            browser.ask("", method="DELETE")
         finally:
-            process.terminate()
+            browser.ask("", method="DELETE")
+
+
+@contextlib.contextmanager
+def _driver(program):
+    """Start chromedriver, give its port, and end it afterwards with all that it started."""
+    command = [program, "--port=0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        late = threading.Timer(START_SECONDS, process.kill)
+        late.start()
+        try:
+            said = (re.search(r"successfully on port (\d+)", line) for line in process.stdout)
+            port = next((match[1] for match in said if match), None)
+            late.cancel()
+            assert port, f"chromedriver named no port in {START_SECONDS} s"
+            yield port
+        finally:
+            late.cancel()
+            os.killpg(process.pid, signal.SIGKILL)

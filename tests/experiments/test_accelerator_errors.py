@@ -3,13 +3,15 @@ import pytest
 
 from experiments import learn_kernel
 from experiments.__main__ import main
+from experiments.after import past_runs
 from experiments.running.accelerator_errors import what_helps
 
 ERRORS = {
     "memory": ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes", "batch_size"),
+    "fraction": ("Resource exhausted: Out of memory", "XLA_CLIENT_MEM_FRACTION"),
     "cudnn": ("FAILED_PRECONDITION: DNN library initialization failed.", "PREALLOCATE=false"),
     "cudnn_status": ("INTERNAL: CUDNN_STATUS_NOT_INITIALIZED", "PREALLOCATE=false"),
-    "cublas": ("INTERNAL: CUBLAS_STATUS_NOT_INITIALIZED", "MEM_FRACTION"),
+    "cublas": ("INTERNAL: CUBLAS_STATUS_NOT_INITIALIZED", "XLA_CLIENT_MEM_FRACTION"),
 }
 
 
@@ -22,12 +24,29 @@ def test_an_error_of_the_accelerator_ends_with_what_helps(
         raise jax.errors.JaxRuntimeError(said)
 
     monkeypatch.setattr(learn_kernel, stage, fail)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     arguments = ["run", "configs/learn_kernel.toml", "--out", str(tmp_path / "run")]
     assert main(arguments) == 1
     first, helps, *_ = capsys.readouterr().err.splitlines()
     assert first == f"configs/learn_kernel.toml: JaxRuntimeError: {said}"
     assert advice in helps
     assert "nvidia-smi" in helps
+
+
+def test_advice_on_a_cpu_names_no_gpu():
+    advice = what_helps(RuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+    assert advice == "the device has too little memory: make at_once or data.batch_size smaller"
+
+
+def test_every_command_gives_the_advice(capsys, monkeypatch):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nof many words")
+
+    monkeypatch.setattr(past_runs, "find", fail)
+    assert main(["ls"]) == 1
+    first, advice = capsys.readouterr().err.splitlines()
+    assert first == "JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory"
+    assert advice.startswith("the device has too little memory")
 
 
 @pytest.mark.parametrize(

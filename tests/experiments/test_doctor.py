@@ -1,4 +1,8 @@
+import subprocess
+import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import jax
 import pytest
@@ -73,6 +77,13 @@ def test_a_backend_that_fails_is_reported(monkeypatch, probe, text):
     assert (broken.mark, broken.text) == ("!!", f"{text}JAX_PLATFORMS=cpu does without it")
 
 
+def test_a_platform_without_its_plugin_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(doctor, "_PROBE", "raise AssertionError")
+    text = "AssertionError with JAX_PLATFORMS=cuda: pip install -c constraints.txt -e '.[cuda13]'"
+    assert only(doctor.backend(seconds=60)).text.startswith(text)
+
+
 GPU = {"backend": "gpu", "kinds": ["H"] * 2, "limits": [3 * 2**30] * 2}
 
 
@@ -115,6 +126,30 @@ def test_a_cache_that_others_may_write_to_is_broken(monkeypatch, tmp_path, mode,
     assert finding.text.startswith(f"{tmp_path / 'cache'}, 2 KiB, mode {mode:04o}")
 
 
+def test_a_cache_of_another_user_is_broken(monkeypatch, tmp_path):
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: tmp_path.stat().st_uid + 1)
+    finding = only(doctor.caches())
+    assert finding.mark == "!!"
+    assert "another user's" in finding.text
+
+
+def test_a_program_that_is_taken_away_does_not_count(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    (tmp_path / "program").write_bytes(bytes(2048))
+    assert doctor._bytes_in(tmp_path) == 2048
+
+
+def test_a_cache_that_cannot_be_told_is_broken(monkeypatch):
+    monkeypatch.delitem(sys.modules, "experiments.running.compilation_cache", raising=False)
+    monkeypatch.delattr("experiments.running.compilation_cache", raising=False)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    finding = only(doctor.caches())
+    assert finding.mark == "!!"
+    assert "pooch" in finding.text
+
+
 def test_a_cache_that_is_turned_off_is_told(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     assert only(doctor.caches()).mark == "--"
@@ -147,6 +182,40 @@ def test_a_missing_extra_says_what_it_is_for(installed):
     text = "tensorboard, for log.tensorboard, lacks tensorboardx: "
     mend = "pip install -c constraints.txt -e '.[tensorboard]'"
     assert Finding("--", "extras", f"{text}{mend}") in list(doctor.extras())
+
+
+def test_an_extra_below_its_floor_lacks_the_package(installed):
+    installed("tensorboardx", "1.0")
+    assert "tensorboard" in {f.text.partition(",")[0] for f in doctor.extras() if f.mark == "--"}
+
+
+def test_the_extras_of_an_extra_are_looked_at(monkeypatch):
+    requires = {"conv_jax": ["jax[cuda13]; extra == 'gpu'"], "jax": ["plugin; extra == 'cuda13'"]}
+    monkeypatch.setattr(metadata, "requires", requires.get)
+    assert list(doctor._lacking("conv_jax", "gpu")) == ["plugin"]
+
+
+def test_every_extra_is_known():
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert doctor._EXTRAS.keys() == project["optional-dependencies"].keys()
+
+
+MISSING = """
+import runpy, sys
+sys.modules[sys.argv[1]] = None
+sys.argv[1:] = ["doctor"]
+runpy.run_module("experiments", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("package", ["pydantic", "packaging"])
+def test_a_missing_package_is_a_line(package):
+    command = [sys.executable, "-c", MISSING, package]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(": pip install -c constraints.txt -e .")
+    assert package in line
 
 
 @pytest.mark.parametrize(("mark", "status"), [("ok", 0), ("--", 0), ("!!", 1)])

@@ -6,12 +6,14 @@ import types
 from pathlib import Path
 
 import pytest
+from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
 from experiments import config
 from experiments.__main__ import main
 from experiments.record import Record
+from experiments.running.sinks import Feed, SinkError
 
 SMOKE = Path("configs/lenet5_smoke.toml")
 KERNEL = "configs/learn_kernel.toml"
@@ -188,6 +190,38 @@ def test_a_sink_that_fails_is_left_and_the_run_goes_on(tmp_path, stub, capsys, m
     line = f"log.{stub.__name__}: OSError: no network; the run goes on without it\n"
     assert capsys.readouterr().err == line
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+    assert len(stub.of("finish")) == 1
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+def test_a_tensorboard_that_is_left_closes_its_files(tmp_path, capsys, monkeypatch):
+    feed = Feed({"tensorboard": True}, tmp_path, {})
+    before = open_files()
+    feed.log(ROWS[:2])
+    assert open_files() >= before + 2
+
+    def fail(*_):
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", fail)
+    feed.log(ROWS[2:])
+    assert open_files() == before
+    assert "the run goes on without it" in capsys.readouterr().err
+
+
+def test_a_sink_that_cannot_begin_ends_those_before_it(tmp_path, monkeypatch):
+    (first, second) = (Calls("wandb"), Calls("trackio"))
+    monkeypatch.setitem(sys.modules, "wandb", first)
+    monkeypatch.setitem(sys.modules, "trackio", second)
+    monkeypatch.setattr(second, "init", None, raising=False)
+    with pytest.raises(SinkError, match=r"log\.trackio: TypeError"):
+        log(tmp_path / "run", overrides=["log.wandb=digits", "log.trackio=digits"])
+    assert len(first.of("finish")) == 1
 
 
 def test_a_sink_that_cannot_begin_is_a_line(tmp_path, stub, capsys, monkeypatch):

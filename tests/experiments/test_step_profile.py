@@ -1,6 +1,6 @@
 import itertools
 import json
-import math
+import shutil
 from pathlib import Path
 
 import jax
@@ -9,6 +9,7 @@ import pytest
 
 from experiments import config, lenet5, step_profile
 from experiments.__main__ import main
+from experiments.after import past_runs, weights
 from experiments.lenet5_training import Network, initial_state
 
 SMOKE = "configs/lenet5_smoke.toml"
@@ -48,12 +49,32 @@ def test_a_stage_that_a_config_has_not_is_left_out(profiled):
     ]
 
 
-def test_the_stages_add_up_to_the_step(profiled):
-    result = json.loads((profiled / "result.json").read_text())
-    whole = math.fsum(seconds for _, seconds, _ in stages_of(profiled))
-    assert whole == pytest.approx(result["step_seconds"], rel=1e-9)
-    assert result["step_seconds"] > 0
-    assert all(spread >= 0 for _, _, spread in stages_of(profiled))
+@pytest.fixture
+def measured(monkeypatch):
+    """The stages of a step of two programs whose times are known, of two steps a call."""
+    times = {"input": [2.0, 4.0, 6.0], "rest": [14.0, 8.0, 20.0]}
+    monkeypatch.setattr(step_profile, "beginnings", lambda task: dict.fromkeys(times))
+    monkeypatch.setattr(step_profile, "loop", lambda *_, steps: lambda: None)
+    monkeypatch.setattr(step_profile, "time_in_turns", lambda *_, **__: times)
+    return step_profile.measure(None, steps=2)
+
+
+def test_the_stages_add_up_to_the_median_of_the_whole_step(measured):
+    assert step_profile.total(measured) == 7.0
+
+
+def test_a_stage_takes_what_its_program_takes_longer_than_the_one_before(measured):
+    assert measured == [("input", 2.0, 1.0), ("rest", 5.0, 2.5)]
+
+
+def test_a_profile_is_no_run_of_training(profiled, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(profiled / "config.toml", begun)
+    assert past_runs.read(begun).state == "stopped"
+    assert past_runs.how_to_go_on(past_runs.read(begun)) is None
+    with pytest.raises(weights.WeightsError, match="one of profile"):
+        weights.of_run(profiled)
 
 
 def test_a_trace_is_written_that_perfetto_opens(profiled):
@@ -88,6 +109,31 @@ def test_another_experiment_is_refused(tmp_path, capsys):
     assert main(["profile", path, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err == f"{path}: experiment: expected 'lenet5', got 'learn_kernel'\n"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["sweep.optimizer.learning_rate=[0.1, 0.2]", "distributed={}"],
+    ids=["sweep", "several"],
+)
+def test_what_trains_more_than_a_network_here_is_refused(tmp_path, capsys, override):
+    assert main(["profile", SMOKE, override, "--out", str(tmp_path / "run")]) == 2
+    assert "profile measures one network" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failed_trace_leaves_the_measurement(tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no space")
+
+    monkeypatch.setattr(lenet5, "prepare", lambda config: None)
+    stages = [step_profile.Stage("input", 0.25, 0.0)]
+    monkeypatch.setattr(step_profile, "measure", lambda *_, **__: stages)
+    monkeypatch.setattr(step_profile, "trace", fail)
+    with pytest.raises(OSError, match="no space"):
+        main(["profile", SMOKE, "--out", str(tmp_path)])
+    assert stages_of(tmp_path) == stages
+    assert "250.000" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("steps", ["0", "many", "-1", "1e3"])
