@@ -61,10 +61,11 @@ def read(folder: Path) -> PastRun:
     Raises:
       NoRunError: if the folder is not there or has none of a run's files.
     """
-    if not folder.is_dir():
-        raise NoRunError(f"{folder}: no such folder")
+    _refuse_no_folder(folder)
     if not _looks_like_run(folder):
-        raise NoRunError(f"{folder}: holds no run (no {run_folder.CONFIG})")
+        is_open = os.access(folder, os.X_OK)
+        why = f"holds no run (no {run_folder.CONFIG})" if is_open else "cannot be read"
+        raise NoRunError(f"{folder}: {why}")
     damage: list[str] = []
     running = _is_running(folder)
     config = _read_table(folder / run_folder.CONFIG, damage)
@@ -88,17 +89,17 @@ def find(folder: Path) -> list[Path]:
     Raises:
       NoRunError: if there is no such folder, or it cannot be read.
     """
-    if not folder.is_dir():
-        raise NoRunError(f"{folder}: no such folder")
+    _refuse_no_folder(folder)
     try:
-        found = [path for path in folder.iterdir() if path.is_dir() and _looks_like_run(path)]
+        paths = list(folder.iterdir())
     except OSError as error:
         raise NoRunError(f"{folder}: cannot be read: {error.strerror}") from None
+    found = [path for path in paths if _looks_like_run(path)]
     return sorted(found, key=lambda path: (_begun(path), path.name))
 
 
 def accuracies(run: PastRun) -> list[float]:
-    """Return the accuracy of every network after the last epoch so far, [] if there is none."""
+    """Return the accuracies after the last epoch so far of the networks that reached it."""
     told = run.result.get("accuracy")
     return list(map(float, told)) if are_numbers(told) else list(_of_networks(run).values())
 
@@ -106,8 +107,11 @@ def accuracies(run: PastRun) -> list[float]:
 def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
     """Return how far the accuracies of two runs are apart, None where one has none.
 
-    They are paired where both runs trained from the same seeds, at the same settings of a sweep.
+    They are paired where both runs trained from the same seeds. Those of several settings share
+    no mean, so differ by none.
     """
+    if has_settings(run) or has_settings(other):
+        return None
     ours, theirs = _of_networks(run), _of_networks(other)
     if ours and ours.keys() == theirs.keys():
         return difference(list(ours.values()), [theirs[name] for name in ours], paired=True)
@@ -116,9 +120,22 @@ def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
 
 
 def accuracy(run: PastRun) -> Summary | None:
-    """Return what the accuracies of a run say of their mean."""
-    values = accuracies(run)
+    """Return what the accuracies say of their mean, None for none or those of several settings."""
+    values = [] if has_settings(run) else accuracies(run)
     return summarize(values) if values else None
+
+
+def has_settings(run: PastRun) -> bool:
+    """Tell whether the networks of a run differ in more than their seeds, so share no mean."""
+    return bool(run.config.get("sweep")) or num_settings(run) > 0
+
+
+def num_settings(run: PastRun) -> int:
+    """Return of how many settings a run tells so far, 0 where its networks share all."""
+    told = run.result.get("settings")
+    if told and isinstance(told, list):
+        return len(told)
+    return len({json.dumps(row["setting"]) for row in evaluations(run) if row.get("setting")})
 
 
 def evaluations(run: PastRun) -> Iterator[Row]:
@@ -136,14 +153,15 @@ def curves(run: PastRun, *, kind: str, column: str) -> dict[str, list[tuple[floa
 
     Returns:
       Lists of (epoch, value) by the network's seed and settings; epochs of training rows are
-      parts of a whole, from their steps.
+      parts of a whole, from their steps, so none before the first epoch has ended.
     """
     of_kind = [row for row in run.rows if row.get("kind") == kind and is_number(row.get(column))]
     per_epoch = _steps_per_epoch(run)
     lines: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for row in of_kind:
-        step, epoch = row.get("step"), row.get("epoch")
-        place = step / per_epoch if per_epoch and is_number(step) else epoch
+        place = row.get("epoch")
+        if is_number(step := row.get("step")):
+            place = step / per_epoch if per_epoch else None
         if is_number(place):
             lines[network_of(row)].append((float(place), float(row[column])))
     return dict(lines)
@@ -192,18 +210,36 @@ def _loaded(run: PastRun) -> configs.Config | None:
 
 
 def _of_networks(run: PastRun) -> dict[str, float]:
-    """Return the last accuracy of every network, by its seed and settings."""
+    """Return the accuracies after the last epoch so far, by the seeds and settings."""
     told, seeds = run.result.get("accuracy"), run.result.get("seeds")
     if are_numbers(told) and isinstance(seeds, list) and len(seeds) == len(told):
         names = (network_of({"seed": seed}) for seed in seeds)
         return dict(zip(names, map(float, told), strict=True))
-    last = {network_of(row): row.get("accuracy") for row in evaluations(run)}
-    return {name: float(value) for name, value in last.items() if is_number(value)}
+    found = [row for row in evaluations(run) if is_number(row.get("accuracy"))]
+    latest = max(map(_epoch, found), default=0)
+    return {network_of(row): float(row["accuracy"]) for row in found if _epoch(row) == latest}
+
+
+def _epoch(row: Row) -> float:
+    epoch = row.get("epoch")
+    return epoch if is_number(epoch) else 0
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:  # before Python 3.14, of a folder in one that cannot be read
+        raise NoRunError(f"{folder}: cannot be read: {error.strerror}") from None
+    if not is_there:
+        raise NoRunError(f"{folder}: no such folder")
 
 
 def _looks_like_run(folder: Path) -> bool:
+    """Tell whether a folder has a file of a run; one that cannot be read has none."""
     names = (run_folder.CONFIG, run_folder.METRICS, run_folder.RESULT)
-    return any((folder / name).exists() for name in names)
+    with contextlib.suppress(OSError):
+        return any((folder / name).exists() for name in names)
+    return False
 
 
 def _is_running(folder: Path) -> bool:
@@ -279,18 +315,19 @@ def _begun(folder: Path) -> float:
     ):
         told = json.loads((folder / run_folder.ENVIRONMENT).read_text(encoding="utf-8"))["time"]
         return datetime.datetime.fromisoformat(told).timestamp()
-    return folder.stat().st_mtime
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime
+    return 0.0  # somebody has just removed it
 
 
 def _steps_per_epoch(run: PastRun) -> float | None:
-    """Return the steps of an epoch; rows of training at the end of an epoch tell."""
-    ends: dict[int, int] = {}
-    for row in run.rows:
-        epoch, step = row.get("epoch"), row.get("step")
-        if row.get("kind") == "train" and isinstance(epoch, int) and isinstance(step, int):
-            ends[epoch] = max(ends.get(epoch, 0), step)
-    first = ends.get(1)
-    return float(first) if first else None
+    """Return the steps of an epoch, the last of the first one; None before that has ended."""
+    steps = [row.get("step") for row in run.rows if _epoch(row) == 1 and row.get("kind") == "train"]
+    has_ended = run.state == "finished" or any(
+        _epoch(row) > 1 or (_epoch(row) == 1 and row.get("kind") == "evaluate") for row in run.rows
+    )
+    last = max(filter(is_number, steps), default=0.0)
+    return float(last) if has_ended and last > 0 else None
 
 
 def are_numbers(values: Any) -> TypeGuard[list[float]]:

@@ -1,7 +1,8 @@
 """What ls, show and diff print of runs: finished, running, failed or damaged ones."""
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def list_runs(folder: Path) -> None:
     Raises:
       NoRunError: if there is no such folder.
     """
-    runs = [past_runs.read(path) for path in past_runs.find(folder)]
+    runs = list(_read_all(folder))
     if not runs:
         print(f"{plain(folder)}: no runs here")
         return
@@ -41,6 +42,12 @@ def list_runs(folder: Path) -> None:
         table.add_row(*map(Text, cells), changes)
     table.columns[-1].no_wrap = False  # so that this one is cut where the terminal is narrow
     _print(table)
+
+
+def _read_all(folder: Path) -> Iterator[PastRun]:
+    for path in past_runs.find(folder):
+        with contextlib.suppress(past_runs.NoRunError):  # somebody has just removed it
+            yield past_runs.read(path)
 
 
 def show_run(folder: Path) -> None:
@@ -72,7 +79,7 @@ def compare_runs(folders: tuple[Path, Path]) -> None:
             continue
         table = printed_table(None, [title, *map(plain, folders)], num_texts=3)
         for key in keys:
-            cells = (plain(key), _value(ours.get(key)), _value(theirs.get(key)))
+            cells = (plain(key), _exact(ours.get(key)), _exact(theirs.get(key)))
             table.add_row(*map(Text, cells))
         for column in table.columns[1:]:
             column.no_wrap = False
@@ -97,8 +104,10 @@ def _about(run: PastRun) -> Iterator[tuple[str, str]]:
     if "error" in run.result:
         yield "error", str(run.result["error"])
     yield from (("damage", line) for line in run.damage)
-    if summary := past_runs.accuracy(run):
-        yield "accuracy", f"{run.result.get('evaluated_on', '')} {percent(summary)}".strip()
+    summary = past_runs.accuracy(run)
+    told = percent(summary) if summary else _settings(run)
+    if told:
+        yield "accuracy", f"{run.result.get('evaluated_on', '')} {told}".strip()
     numbers = {k: v for k, v in run.result.items() if isinstance(v, int | float | str)}
     said = [_pair(k, v) for k, v in numbers.items() if not k.startswith(_SAID)]
     if said:
@@ -133,20 +142,35 @@ def _environment(run: PastRun) -> Mapping[str, Any]:
 
 
 def _accuracy_difference(first: PastRun, second: PastRun) -> str:
+    if swept := [run for run in (first, second) if past_runs.has_settings(run)]:
+        return f"accuracy: no mean over the settings of {_names(swept)}"
     found = past_runs.accuracy_difference(first, second)
     if found is None:
         lacking = [run for run in (first, second) if not past_runs.accuracies(run)]
-        return f"accuracy: none in {' and '.join(plain(run.folder) for run in lacking)}"
+        return f"accuracy: none in {_names(lacking)}"
     means = [f"{100 * run.mean:.2f} %" for run in map(past_runs.accuracy, (first, second)) if run]
-    return f"accuracy: {' less '.join(means)} is {percent_difference(found)}"
+    text = f"accuracy: {' less '.join(means)} is {percent_difference(found)}"
+    ours, theirs = (plain(run.result.get("evaluated_on", "")) for run in (first, second))
+    differ = ours and theirs and ours != theirs
+    return f"{text}; on different images: {ours} and {theirs}" if differ else text
+
+
+def _names(runs: Iterable[PastRun]) -> str:
+    return " and ".join(plain(run.folder) for run in runs)
 
 
 def _accuracy(run: PastRun) -> str:
     summary = past_runs.accuracy(run)
     if summary is None:
-        return ""
+        return _settings(run)
     deviation = "" if summary.std is None else f" +- {100 * summary.std:.2f}"
     return f"{100 * summary.mean:.2f}{deviation} (n = {summary.n})"
+
+
+def _settings(run: PastRun) -> str:
+    """Say of how many settings a run tells, whose networks share no mean; "" for none."""
+    count = past_runs.num_settings(run)
+    return f"{count} setting{'s' if count > 1 else ''}" if count else ""
 
 
 def _time(run: PastRun) -> str:
@@ -166,7 +190,8 @@ def _seeds(run: PastRun) -> str:
 
 
 def _changes(run: PastRun) -> str:
-    return ", ".join(_pair(*item) for item in past_runs.changes(run).items())
+    changes = past_runs.changes(run).items()
+    return ", ".join(f"{plain(key)} {_exact(value)}" for key, value in changes)
 
 
 def _pair(key: str, value: Any) -> str:
@@ -175,8 +200,12 @@ def _pair(key: str, value: Any) -> str:
 
 def _value(value: Any) -> str:
     """Return a value in a few words."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
-    text = plain(text)
+    text = f"{value:.6g}" if isinstance(value, float) else _exact(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _exact(value: Any) -> str:
+    """Return a value of JSON or TOML to its last digit."""
+    if value is None:
+        return "none"
+    return plain(value if isinstance(value, str) else json.dumps(value, default=str))

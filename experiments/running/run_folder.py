@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -29,6 +30,7 @@ CONFIG, ENVIRONMENT, METRICS, RESULT = (
     "result.json",
 )
 LOCK, FIGURES = "lock", "figures"
+_TRIES = 10  # to lock a folder, in about a second
 # What may be there of a run that was killed before it had its config.
 _BEGUN = {LOCK, FIGURES, ENVIRONMENT, "environment.partial", "config.partial"}
 
@@ -199,8 +201,7 @@ def _lock(folder: Path) -> int:
     """Lock the folder until the descriptor is closed, or the process ends in whatever way."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor)
     except BlockingIOError:
         pid = os.pread(descriptor, 20, 0).decode().strip()
         os.close(descriptor)
@@ -208,6 +209,19 @@ def _lock(folder: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
+
+
+def _flock(descriptor: int) -> None:
+    """Lock a file; who looks at a run holds its lock for a moment, which is waited for."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not tries_left:
+                raise
+            time.sleep(0.1)
 
 
 def _status(folder: Path) -> str | None:

@@ -119,6 +119,64 @@ def test_diff_names_the_run_without_an_accuracy(runs, capsys):
     assert last == f"accuracy: none in {runs / 'b'}"
 
 
+def test_diff_says_that_the_images_differ(runs, capsys):
+    path = runs / "b" / "result.json"
+    path.write_text(path.read_text().replace('"test"', '"held-out training"'))
+    *_, last = output(capsys, "diff", runs / "a", runs / "b").splitlines()
+    assert last.endswith("pairs); on different images: test and held-out training")
+
+
+@pytest.mark.parametrize("values", [("0.1", "0.10000001"), (f'"{"x" * 70}a"', f'"{"x" * 70}b"')])
+def test_diff_prints_values_to_the_last_digit(tmp_path, capsys, values):
+    folders = [
+        write_run(tmp_path / str(index), accuracies=[0.5], config=f"a = {value}\n")
+        for index, value in enumerate(values)
+    ]
+    lines = [line.split() for line in output(capsys, "diff", *folders).splitlines()]
+    assert ["a", *(value.strip('"') for value in values)] in lines
+
+
+def test_ls_prints_long_values_in_full_where_it_is_piped(tmp_path, capsys):
+    write_run(tmp_path / "run", accuracies=[0.5], config=f'a = "{"x" * 200}"\n')
+    assert f"a {'x' * 200}\n" in output(capsys, "ls", tmp_path)
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """A run of two settings."""
+    folder = write_run(tmp_path / "run", accuracies=[0.1, 0.9])
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "settings": [{}, {}]}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ls", "FOLDER"], "  2 settings  "),
+        (["show", "RUN"], "accuracy     test 2 settings\n"),
+        (["diff", "RUN", "RUN"], "accuracy: no mean over the settings of "),
+    ],
+    ids=["ls", "show", "diff"],
+)
+def test_settings_are_counted_instead_of_averaged(swept, capsys, words, expected):
+    places = {"RUN": swept, "FOLDER": swept.parent}
+    assert expected in output(capsys, *(places.get(word, word) for word in words))
+
+
+@pytest.mark.parametrize("command", ["ls", "show"])
+@pytest.mark.parametrize("value", ["2026-01-01", "[2026-01-01]"], ids=["date", "list_of_dates"])
+def test_a_date_in_a_config_is_printed(tmp_path, capsys, command, value):
+    folder = write_run(tmp_path / "run", accuracies=[0.5], config=f"when = {value}\n")
+    assert "2026-01-01" in output(capsys, command, tmp_path if command == "ls" else folder)
+
+
+def test_ls_skips_a_run_that_vanishes(runs, capsys, monkeypatch):
+    found = [runs / "a", runs / "gone"]
+    monkeypatch.setattr(print_runs.past_runs, "find", lambda folder: found)
+    assert len(output(capsys, "ls", runs).splitlines()) == 3
+
+
 HOSTILE = {
     "escape": "\x1b[31m",
     "newline": "a\nb",

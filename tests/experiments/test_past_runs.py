@@ -150,6 +150,31 @@ def test_a_run_without_a_time_has_that_of_its_folder(tmp_path, time):
     assert [path.name for path in past_runs.find(tmp_path)] == ["old", "young"]
 
 
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A folder that cannot be searched, which no chmod makes for root."""
+    exists = Path.exists
+
+    def refusing(path, **options):
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", refusing)
+    monkeypatch.setattr(past_runs.os, "access", lambda path, mode: path.name != "locked")
+    return write_run(tmp_path / "locked")
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(locked):
+    other = write_run(locked.parent / "other")
+    assert past_runs.find(locked.parent) == [other]
+
+
+def test_a_run_that_cannot_be_read_is_refused(locked):
+    with pytest.raises(past_runs.NoRunError, match="locked: cannot be read"):
+        past_runs.read(locked)
+
+
 def test_a_missing_folder_of_runs_is_refused(tmp_path):
     with pytest.raises(past_runs.NoRunError, match="runs: no such folder"):
         past_runs.find(tmp_path / "runs")
@@ -157,9 +182,30 @@ def test_a_missing_folder_of_runs_is_refused(tmp_path):
 
 @pytest.mark.parametrize("told", [None, "0.9", [], [0.9, None], [10**400], 0.9], ids=str)
 def test_accuracies_are_those_of_the_last_rows_where_the_result_tells_none(tmp_path, told):
-    rows = [evaluation(0, 0.5), evaluation(1, 0.6), evaluation(0, 0.7, epoch=2)]
+    rows = [evaluation(seed, seed + epoch, epoch=epoch) for epoch in (1, 2) for seed in (0, 5)]
     run = write_run(tmp_path / "run", rows=rows, result={"status": "failed", "accuracy": told})
-    assert past_runs.accuracies(past_runs.read(run)) == [0.7, 0.6]
+    assert past_runs.accuracies(past_runs.read(run)) == [2, 7]
+
+
+def test_a_network_that_is_not_so_far_yet_is_not_in_the_mean(tmp_path):
+    rows = [evaluation(0, 0.9), evaluation(0, 0.99, epoch=2), evaluation(1, 0.5)]
+    run = past_runs.read(write_run(tmp_path / "run", rows=rows))
+    assert past_runs.accuracy(run) == (0.99, None, None, 1)
+
+
+SETTINGS = {
+    "sweep": {"config": CONFIG + "[sweep]\nseed = [1, 2]\n"},
+    "result": {"result": {"status": "finished", "settings": [{"setting": {"seed": 1}}]}},
+    "rows": {"rows": [evaluation(0, 0.3, setting={"by": "correlation"})]},
+}
+
+
+@pytest.mark.parametrize("told", SETTINGS.values(), ids=SETTINGS)
+def test_networks_of_several_settings_share_no_mean(tmp_path, told):
+    rows = [evaluation(1, 0.5), evaluation(2, 0.9)]
+    run = past_runs.read(write_run(tmp_path / "run", **{"rows": rows, **told}))
+    assert past_runs.accuracy(run) is None
+    assert past_runs.accuracy_difference(run, run) is None
 
 
 def test_nothing_evaluated_is_no_accuracy(tmp_path):
@@ -228,3 +274,22 @@ def test_curves_have_a_line_for_every_network(tmp_path):
     lines = past_runs.curves(run, kind="train", column="loss")
     assert lines.keys() == {"seed 0", "seed 1"}
     assert past_runs.curves(run, kind="evaluate", column="accuracy") == {"seed 0": [(1.0, 0.5)]}
+
+
+TRAINED = {"kind": "train", "seed": 0, "epoch": 1, "step": 4, "loss": 0.5}
+LATER = {
+    "nothing": ([], []),
+    "an_evaluation": ([evaluation(0, 0.5)], [(1.0, 0.5)]),
+    "the_next_epoch": ([{**TRAINED, "epoch": 2, "step": 8}], [(1.0, 0.5), (2.0, 0.5)]),
+    "a_step_beyond_float": ([{**TRAINED, "step": 10**400}, evaluation(0, 0.5)], [(1.0, 0.5)] * 2),
+}
+
+
+@pytest.mark.parametrize(("later", "line"), LATER.values(), ids=LATER)
+def test_curves_begin_when_the_first_epoch_has_ended(tmp_path, later, line):
+    run = past_runs.read(write_run(tmp_path / "run", rows=[TRAINED, *later]))
+    assert past_runs.curves(run, kind="train", column="loss").get("seed 0", []) == line
+
+
+def test_a_run_that_vanishes_while_runs_are_found_is_no_error(tmp_path):
+    assert past_runs._begun(tmp_path / "gone") == 0.0

@@ -1,4 +1,5 @@
 import base64
+import datetime
 import html
 import os
 import re
@@ -161,6 +162,22 @@ def test_pictures_beyond_2_mb_are_linked(tmp_path):
     assert (folder / "report.html").stat().st_size < 2_000_000
 
 
+def test_curves_take_the_room_of_pictures(tmp_path):
+    lines = [
+        {"kind": kind, "seed": seed, "setting": {"rate": rate}, "epoch": epoch}
+        | {"accuracy": (7 * epoch + 3 * rate + seed) % 97 / 100, "loss": epoch % (rate + 2) + 1}
+        for kind in ("train", "evaluate")
+        for rate in range(12)
+        for seed in (0, 1)
+        for epoch in range(1, 301)
+    ]
+    folder = written_runs.write(tmp_path / "run", lines=lines)
+    noise = b"\x89PNG" + os.urandom(1_270_000) + b"IEND\xae\x42\x60\x82"
+    (folder / "figures" / "a.png").write_bytes(noise)
+    page_of(folder)
+    assert (folder / "report.html").stat().st_size < 2_000_000
+
+
 def test_long_words_are_cut(tmp_path):
     table = {"experiment": "lenet5", "data": {"name": "x" * 300_000}}
     folder = written_runs.write(tmp_path / "run", table=table, results={"error": "y " * 300_000})
@@ -314,9 +331,22 @@ def test_a_mistake_is_one_line_and_status_2(folder, capsys, arguments, message):
     assert capsys.readouterr().err == f"{message}\n"
 
 
+def test_a_list_of_dates_in_a_config_is_shown(tmp_path):
+    table = {"experiment": "lenet5", "when": [datetime.date(2026, 1, 2)]}
+    assert "2026-01-02" in page_of(written_runs.write(tmp_path / "run", table=table)).text
+
+
+def test_writing_a_page_follows_no_link(tmp_path):
+    folder, victim = written_runs.write(tmp_path / "run"), tmp_path / "victim"
+    victim.write_text("mine")
+    (folder / "report.html.partial").symlink_to(victim)
+    page_of(folder)
+    assert victim.read_text() == "mine"
+
+
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path, capsys):
     folder = written_runs.write(tmp_path / "run")
     (folder / "report.html").mkdir()
     assert main(["report", str(folder)]) == 2
     assert "cannot be written: Is a directory" in capsys.readouterr().err
-    assert not list(folder.glob("*.partial"))
+    assert not list(folder.glob(".*.partial"))

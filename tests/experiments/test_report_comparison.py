@@ -6,7 +6,7 @@ from test_report import Page
 
 from experiments.__main__ import main
 from experiments.after import past_runs
-from experiments.after.report.comparison import compared
+from experiments.after.past_runs import accuracy_difference
 
 FIRST, SECOND = [0.90, 0.93, 0.91], [0.94, 0.95, 0.96]
 MORE = [0.97, 0.94, 0.99, 0.95]
@@ -38,14 +38,14 @@ def page(runs, tmp_path_factory):
 
 
 def test_the_same_seeds_are_compared_pairwise(runs):
-    told = compared(runs[1], runs[0])
+    told = accuracy_difference(runs[1], runs[0])
     assert (told.paired, told.n) == (True, (3, 3))
     expected = stats.ttest_rel(SECOND, FIRST).confidence_interval(0.95)
     assert told.interval == pytest.approx(expected)
 
 
 def test_other_seeds_are_compared_by_welch(runs):
-    told = compared(runs[2], runs[0])
+    told = accuracy_difference(runs[2], runs[0])
     assert (told.paired, told.n) == (False, (4, 3))
     expected = stats.ttest_ind(MORE, FIRST, equal_var=False).confidence_interval(0.95)
     assert told.interval == pytest.approx(expected)
@@ -53,7 +53,7 @@ def test_other_seeds_are_compared_by_welch(runs):
 
 def test_as_many_seeds_of_other_numbers_are_no_pairs(runs, tmp_path):
     shifted = run(tmp_path / "run", SECOND, seeds=[7, 8, 9])
-    assert not compared(shifted, runs[0]).paired
+    assert not accuracy_difference(shifted, runs[0]).paired
 
 
 def test_a_difference_is_to_the_first_run(page):
@@ -99,6 +99,15 @@ def test_configs_may_differ_in_the_last_digit(tmp_path):
     rates = ("0.1", "0.10000001")
     runs = [run(tmp_path / rate, FIRST, f"optimizer.learning_rate={rate}") for rate in rates]
     assert "optimizer.learning_rate 0.1 0.10000001" in written(tmp_path, *runs).text
+
+
+def test_a_default_that_one_config_says_is_no_difference(tmp_path):
+    first, second = (run(tmp_path / name, FIRST) for name in ("first", "second"))
+    said = (second.folder / "config.toml").read_text()
+    (second.folder / "config.toml").write_text(said.replace("keep = 2\n", ""))
+    page = written(tmp_path, first, past_runs.read(second.folder))
+    assert "keep = 2" in said
+    assert "checkpoint.keep" not in page.text
 
 
 def test_other_images_are_a_caution(runs, tmp_path):

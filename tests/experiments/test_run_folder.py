@@ -1,5 +1,7 @@
+import fcntl
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,13 @@ def test_a_second_run_on_a_folder_is_refused_with_the_pid_of_the_first(tmp_path,
     with pytest.raises(FolderError, match=message):
         Record(first.folder, asked(), resume=resume)
     assert content(first.folder) == before
+
+
+def test_a_look_at_a_run_keeps_none_from_starting(stopped):
+    descriptor = os.open(stopped / "lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    threading.Timer(0.15, os.close, [descriptor]).start()
+    Record(stopped, asked(), resume=True)
 
 
 def test_a_folder_is_free_again_after_the_run(tmp_path):

@@ -50,7 +50,7 @@ def html(runs: Sequence[PastRun], *, path: Path) -> str:
         differences=_differences(named),
         curves=curves.of_runs(named),
         config=_differing(
-            {name: flatten(run.config) for name, run in named.items()},
+            {name: past_runs.full_config(run) for name, run in named.items()},
             "What differs between the configs",
         ),
         environment=_differing(
@@ -58,16 +58,6 @@ def html(runs: Sequence[PastRun], *, path: Path) -> str:
             "What differs between the code, its versions and the machines",
         ),
     )
-
-
-def compared(run: PastRun, reference: PastRun) -> Difference | None:
-    """Return the difference of accuracy of a run to another, None where one has none.
-
-    Paired over the seeds if both have the same, else Welch's.
-    """
-    if results.has_settings(run) or results.has_settings(reference):
-        return None
-    return past_runs.accuracy_difference(run, reference)
 
 
 def _names(runs: Sequence[PastRun]) -> list[str]:
@@ -94,7 +84,7 @@ def _cautions(named: Mapping[str, PastRun]) -> list[str]:
         cautions.append(
             f"The runs were evaluated on different images: {', '.join(sorted(images))}."
         )
-    if swept := [name for name, run in named.items() if results.has_settings(run)]:
+    if swept := [name for name, run in named.items() if past_runs.has_settings(run)]:
         one = "has several settings, which its own page compares"
         cautions.append("; ".join(f"{name} {one}" for name in swept) + ".")
     if unfinished := [name for name, run in named.items() if run.state != "finished"]:
@@ -111,7 +101,7 @@ def _numbers(named: Mapping[str, PastRun]) -> Table:
 
 
 def _measured(run: PastRun) -> list[str]:
-    summary = None if results.has_settings(run) else past_runs.accuracy(run)
+    summary = past_runs.accuracy(run)
     accuracy = results.cells(summary, scale=100, digits=2) if summary else [NONE] * 4
     loss, training = run.result.get("loss"), run.result.get("train_seconds")
     return [
@@ -125,7 +115,7 @@ def _measured(run: PastRun) -> list[str]:
 def _differences(named: Mapping[str, PastRun]) -> Table | None:
     """Return the table of the differences to the first run, None where there is none to tell."""
     (_, first), *others = named.items()
-    told = {name: compared(run, first) for name, run in others}
+    told = {name: past_runs.accuracy_difference(run, first) for name, run in others}
     rows = [_difference_row(name, each) for name, each in told.items() if each]
     heads = ("run", "how", "difference (points)", "95 % interval", "leaves out 0")
     caption = "Accuracy less that of the first run, in points of percent"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,11 +49,12 @@ def write(path: Path, text: str) -> None:
     Raises:
       OSError: if it cannot be written; then nothing is left of it.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")  # no other writer's
     try:
-        partial.write_text(text, encoding="utf-8", errors="replace")
+        with partial.open("x", encoding="utf-8", errors="replace") as file:  # follows no link
+            file.write(text)
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
@@ -84,7 +86,7 @@ def shown(value: Any) -> str:
 def exact(value: Any) -> str:
     """Say what a config or an environment holds, to the last digit, which may differ."""
     if isinstance(value, list) and value:
-        return cut(json.dumps(value, ensure_ascii=False))
+        return cut(json.dumps(value, ensure_ascii=False, default=str))
     return repr(value) if isinstance(value, float) else shown(value)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from experiments.after.past_runs import PastRun
 from experiments.running import run_folder
 
-_ROOM = 1_700_000  # bytes of a page for figures: with all else it stays below 2 MB
+_ROOM = 1_700_000  # bytes of a page for figures and curves: with all else it stays below 2 MB
 # The ink of a picture, which has a sheet of its own, as in style.css.
 _INK = (
     "<style>text{fill:currentColor}svg{color:#1c1d1f}@media(prefers-color-scheme:dark){svg{color:#e4e2dd}}"
@@ -42,15 +42,16 @@ class Picture(NamedTuple):
     kind: str  # "svg" or "png"
 
 
-def of_run(run: PastRun, *, page: Path, without: frozenset[str]) -> list[Picture]:
+def of_run(run: PastRun, *, page: Path, without: frozenset[str], taken: int = 0) -> list[Picture]:
     """Return the figures of a run.
 
     Args:
       run: read by `past_runs.read`.
       page: the file that will show them.
       without: names of those that the page shows otherwise.
+      taken: bytes of what it shows in their place.
     """
-    pictures, room = [], _ROOM
+    pictures, room = [], _ROOM - taken
     for name, path in _files(run.folder / run_folder.FIGURES):
         if name in without:
             continue

@@ -32,7 +32,7 @@ class Headline(NamedTuple):
 def headline(run: PastRun) -> Headline | None:
     """Return the accuracy of a run; None where there is none, or one for each setting."""
     summary = past_runs.accuracy(run)
-    if summary is None or has_settings(run):
+    if summary is None:
         return None
     accuracy = f"{evaluated_on(run)} accuracy"
     if not are_numbers(run.result.get("accuracy")):
@@ -70,12 +70,6 @@ def large(run: PastRun) -> list[str]:
         and not (_are_records(value) or _is_measured(key, value, run))
         and len(json.dumps(value)) > _LARGE
     ]
-
-
-def has_settings(run: PastRun) -> bool:
-    """Tell whether the networks of a run differ in more than their seeds, so share no mean."""
-    swept = run.config.get("sweep") or run.result.get("settings")
-    return bool(swept) or any(row.get("setting") for row in past_runs.evaluations(run))
 
 
 def evaluated_on(run: PastRun) -> str:

@@ -54,6 +54,7 @@ def html(run: PastRun, *, path: Path) -> str:
     """
     drawn = curves.of_runs({"": run})
     without = frozenset({"curves"} if drawn else ())
+    taken = sum(len(drawing.encode()) for _, drawing in drawn.panels) if drawn else 0
     changes = past_runs.changes(run)
     return page.render(
         "run.html",
@@ -66,7 +67,7 @@ def html(run: PastRun, *, path: Path) -> str:
         results=results.tables(run),
         large=results.large(run),
         curves=drawn,
-        pictures=pictures.of_run(run, page=path, without=without),
+        pictures=pictures.of_run(run, page=path, without=without, taken=taken),
         missing=pictures.missing(run),
         fields=fields.table(run),
         times=times(run),
