@@ -37,6 +37,7 @@ class Weights(NamedTuple):
     class_names: tuple[str, ...]
     data: str  # the name of the data set
     seed: int
+    stored_size: tuple[int, int] | None = None  # of the images, before they were enlarged
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -130,6 +131,7 @@ def _weights(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Weights:
         layer, name = key.split(".")
         params.setdefault(layer, {})[name] = array
     given = {key: _as_tuples(value) for key, value in about.items()}
+    given.setdefault("stored_size", None)  # not told by older files
     return Weights(params, *(given[field] for field in Weights._fields[1:]))
 
 

@@ -107,8 +107,21 @@ def test_mnist_has_its_centre_of_mass_in_the_middle(network):
     np.testing.assert_allclose(places, 14, atol=0.5 + 0.05)  # whole pixels, and rounded greys
 
 
+@pytest.mark.parametrize("stored", [(8, 8), (28, 28), (32, 32), (40, 36)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_of_an_image_of_other_data_is_that_image(network, tmp_path, stored, channels):
+    given = np.random.default_rng(0).integers(0, 256, (1, *stored, channels), dtype=np.uint8)
+    trained_on = data.resize(given, image_size=32) if max(stored) <= 32 else given
+    options = {**network.options, "image_shape": trained_on.shape[1:]}
+    other = network._replace(data="idx", stored_size=stored, options=options)
+    path = saved(tmp_path, Image.fromarray(given[0, ..., 0] if channels == 1 else given[0]))
+    image, _ = prediction.prepare(pictures.read(path), other)
+    np.testing.assert_array_equal(image, trained_on)
+
+
 def test_pictures_of_other_data_are_scaled_whole(network):
-    image, polarity = prediction.prepare(drawing(), network._replace(data="idx"))
+    other = network._replace(data="idx", stored_size=None)  # as in older files
+    image, polarity = prediction.prepare(drawing(), other)
     assert polarity == "it is"
     expected = np.asarray(drawing().resize((32, 32), Image.Resampling.BOX))
     np.testing.assert_array_equal(image[0, ..., 0], expected)

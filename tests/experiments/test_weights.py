@@ -44,7 +44,7 @@ def metadata(path):
 def test_kept_weights_have_the_evaluated_accuracy(trained_run, seed):
     run = past_runs.read(trained_run)
     kept = weights.of_run(trained_run, seed=seed)
-    test = images.load(config.load(trained_run / "config.toml").data).test
+    test = images.load(config.load(trained_run / "config.toml").data)[0].test
 
     logits = jax.jit(kept.apply)(test.images)
 
@@ -66,6 +66,7 @@ def test_the_file_tells_all_that_is_needed_to_use_it(trained_run):
     assert told["options"]["image_shape"] == [32, 32, 1]
     assert told["class_names"] == list("0123456789")
     assert (told["data"], told["seed"]) == ("digits", 1)
+    assert told["stored_size"] == [8, 8]
     assert 0 < told["mean"] < told["std"] < 1
 
 
