@@ -11,6 +11,7 @@ from PIL import Image
 from conv_jax import data, plots
 from experiments.after.pictures import LEAST_CONTRAST, PictureError
 from experiments.after.weights import Weights
+from experiments.printed_table import plain
 
 Grey = Float[np.ndarray, "H W"]
 
@@ -115,7 +116,7 @@ def in_words(prediction: Prediction) -> str:
 
 def draw(prediction: Prediction, *, title: str) -> Figure:
     """Draw the image that the network saw, and its feature maps."""
-    title = title.replace("$", r"\$")  # of a file's name; matplotlib would read a formula
+    title = plain(title).replace("$", r"\$")  # a file's name; matplotlib would read a formula
     title = f"Feature maps of {title}, each on its own grey scale\n{in_words(prediction)}"
     return plots.feature_maps(prediction.feature_maps, title=title)
 
