@@ -52,6 +52,7 @@ def to_torch(
         for name, array in of_layer.items()
     }
     layers = _layers(arrays, argument="params")
+    _check_ranks(arrays, layers)
     last_map = _last_map(arrays["conv1.weight"].shape[0], image_shape)
     for layer in layers:
         name = f"{layer}.weight"
@@ -66,6 +67,7 @@ def to_torch(
         else:
             weight = weight.T
         arrays[name] = np.ascontiguousarray(weight)
+    _check_shapes(arrays, layers, image_shape=image_shape, argument="params, as PyTorch has them")
     return arrays
 
 
@@ -96,7 +98,7 @@ def from_torch(
     _check_operator(operator)
     arrays = {name: np.asarray(array) for name, array in state_dict.items()}
     layers = _layers(arrays, argument="state_dict")
-    last_map = _check_shapes(arrays, layers, image_shape=image_shape)
+    last_map = _check_shapes(arrays, layers, image_shape=image_shape, argument="state_dict")
     params = {}
     for layer in layers:
         kernel = arrays[f"{layer}.weight"]
@@ -170,8 +172,20 @@ def _layers(names: Collection[str], *, argument: str) -> tuple[str, ...]:
     return layers
 
 
+def _check_ranks(arrays: Mapping[str, np.ndarray], layers: tuple[str, ...]) -> None:
+    """Check that our kernels have axes to change places."""
+    for layer in layers:
+        rank, shape = 4 if layer in _CONVOLUTIONS else 2, arrays[f"{layer}.weight"].shape
+        if len(shape) != rank:
+            raise ValueError(f"params: {layer}.kernel: expected {rank} axes, got a shape {shape}")
+
+
 def _check_shapes(
-    arrays: Mapping[str, np.ndarray], layers: tuple[str, ...], *, image_shape: tuple[int, int, int]
+    arrays: Mapping[str, np.ndarray],
+    layers: tuple[str, ...],
+    *,
+    image_shape: tuple[int, int, int],
+    argument: str,
 ) -> tuple[int, int]:
     """Check every shape against the layer before it, and return that of the last maps."""
     *_, kernel_size = (1, *arrays["conv1.weight"].shape)
@@ -186,7 +200,7 @@ def _check_shapes(
             given = arrays[f"{layer}.{name}"].shape
             if given != shape:
                 raise ValueError(
-                    f"state_dict: {layer}.{name}: expected a shape {shape}, of a LeNet5 for images "
+                    f"{argument}: {layer}.{name}: expected a shape {shape}, of a LeNet5 for images "
                     f"of {image_shape}, got {given}"
                 )
         inputs = outputs

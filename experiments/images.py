@@ -8,11 +8,12 @@ from experiments.tables.networks import ImageData
 IMAGE_SIZE = 32
 
 
-def load(asked: ImageData) -> data.Dataset:
+def load(asked: ImageData) -> tuple[data.Dataset, tuple[int, int]]:
     """Load, cut and hold out as a config says.
 
     Returns:
-      Images of at least 32x32 pixels, and their labels.
+      Images of at least 32x32 pixels with their labels, and the height and the width that they had
+      before they were enlarged.
 
     Raises:
       ValueError: for numbers that the data have not.
@@ -25,7 +26,8 @@ def load(asked: ImageData) -> data.Dataset:
     except (ValueError, FileNotFoundError) as error:
         key = "data." if str(error).startswith("root:") else ""
         raise type(error)(f"{key}{error}") from None
-    if max(dataset.train.images.shape[1:3]) <= IMAGE_SIZE:
+    height, width = dataset.train.images.shape[1:3]
+    if max(height, width) <= IMAGE_SIZE:
         train, test = (
             split._replace(images=data.resize(split.images, image_size=IMAGE_SIZE))
             for split in (dataset.train, dataset.test)
@@ -42,7 +44,7 @@ def load(asked: ImageData) -> data.Dataset:
     images, labels = (array[: asked.train_size] for array in dataset.train)
     if asked.batch_size > len(labels):
         raise ValueError(f"data.batch_size: expected at most {len(labels)}, got {asked.batch_size}")
-    return dataset._replace(train=data.Split(images, labels))
+    return dataset._replace(train=data.Split(images, labels)), (height, width)
 
 
 def moments(images: np.ndarray) -> tuple[float, float]:

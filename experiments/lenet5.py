@@ -32,7 +32,7 @@ def prepare(config: LeNet5Config) -> Task:
       OSError: for data that cannot be found or fetched.
     """
     start = time.perf_counter()
-    dataset = images.load(config.data)
+    dataset, stored_size = images.load(config.data)
     input_seconds = time.perf_counter() - start
     if not is_same([zlib.crc32(part.tobytes()) for part in dataset.train]):
         raise ValueError("data: expected the training images of process 0 in all processes")
@@ -54,6 +54,7 @@ def prepare(config: LeNet5Config) -> Task:
         std=std,
         evaluated_on="held-out training" if config.data.holdout else "test",
         class_names=dataset.class_names,
+        stored_size=stored_size,
         network=network,
         model=model,
         model_options=options,
@@ -161,6 +162,7 @@ def _save_weights(task: Task, outcome: Outcome, record: Record) -> None:
         class_names=task.class_names,
         data=task.config.data.name,
         seed=outcome.network.seed,
+        stored_size=task.stored_size,
     )
     record.save_bytes(weights.file_name(kept.seed), weights.to_bytes(kept))
 

@@ -64,6 +64,7 @@ class Task(NamedTuple):
     std: float
     evaluated_on: str  # "test", or "held-out training" images
     class_names: tuple[str, ...]
+    stored_size: tuple[int, int]  # height and width of the images before they were enlarged
     network: type[models.LeNet5 | models.SmallNet]
     model: models.Model
     model_options: dict[str, Any]

@@ -197,6 +197,23 @@ def test_parameters_that_do_not_fit_are_named(state_dict, options, message):
         interop.to_torch(params, **options)
 
 
+OURS = {
+    "channels": ("conv1", (5, 5, 1, 3), r"conv1.weight: expected a shape \(3, 2, 5, 5\)"),
+    "inputs": ("fc2", (7, 5), r"fc2.weight: expected a shape \(5, 6\), .* got \(5, 7\)"),
+    "rank": ("conv2", (5, 3, 4), r"conv2.kernel: expected 4 axes, got a shape \(5, 3, 4\)"),
+    "rank_of_dense": ("fc1", (24,), r"fc1.kernel: expected 2 axes, got a shape \(24,\)"),
+}
+
+
+@pytest.mark.parametrize(("layer", "shape", "message"), OURS.values(), ids=OURS)
+def test_a_kernel_that_does_not_fit_is_named(state_dict, layer, shape, message):
+    params = interop.from_torch(state_dict, image_shape=SHAPE)
+    params[layer]["kernel"] = np.zeros(shape, np.float32)
+    with pytest.raises(ValueError, match=message) as caught:
+        interop.to_torch(params, image_shape=SHAPE)
+    assert str(caught.value).startswith("params")
+
+
 def test_parameters_of_another_network_are_named():
     params = random_params(models.SmallNet)
     with pytest.raises(ValueError, match=r"params: expected the arrays of a LeNet5, got some with"):

@@ -11,6 +11,7 @@ MAX_PIXELS = 50_000_000  # a few kilobytes can claim to be a picture that fills 
 LEAST_CONTRAST = 32  # of 255 grey levels; below, a picture shows nothing but noise
 _FORMATS = ("PNG", "JPEG")
 _SIDE = 512  # larger pictures are reduced to this
+_STRIP = 64  # rows of what is reduced, at a time
 
 
 class PictureError(ValueError):
@@ -18,10 +19,20 @@ class PictureError(ValueError):
 
 
 def find(path: Path) -> list[Path]:
-    """Return the pictures in a folder, sorted; of a file the file itself."""
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    """Return the pictures in a folder, sorted; of a file the file itself.
+
+    Raises:
+      PictureError: if the folder cannot be read or holds none.
+    """
+    try:
+        if not path.is_dir():
+            return [path]
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}") from None
+    if not found:
+        raise PictureError(f"holds no pictures ({', '.join(SUFFIXES)})")
+    return found
 
 
 def read(path: Path) -> Image.Image:
@@ -62,10 +73,7 @@ def _too_many(pixels: str) -> str:
 
 
 def _seen(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    drawn = image.convert("RGBA")
+    drawn = ImageOps.exif_transpose(_reduced(image))
     for ground in ("white", "black"):
         canvas = Image.new("RGBA", drawn.size, ground)
         canvas.alpha_composite(drawn)
@@ -74,3 +82,25 @@ def _seen(image: Image.Image) -> Image.Image:
         if np.ptp(np.asarray(picture.convert("L"))) >= LEAST_CONTRAST:
             return picture
     raise PictureError("blank: nothing is to be seen on it")
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """Return the image in RGBA, strip by strip made smaller until it has less than twice the side.
+
+    So a large image is in memory once, as the decoder gives it.
+    """
+    image.draft(None, (_SIDE, _SIDE))  # JPEG's decoder can reduce by itself
+    width, height = image.size
+    factor = max(1, max(width, height) // _SIDE)
+    reduced = Image.new("RGBA", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, factor * _STRIP):
+        strip = image.crop((0, top, width, min(top + factor * _STRIP, height)))
+        reduced.paste(_in_rgba(strip).reduce(factor), (0, top // factor))
+    reduced.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return reduced  # with the EXIF orientation, which is in `info`
+
+
+def _in_rgba(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return image.convert("RGBA")

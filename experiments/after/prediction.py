@@ -11,6 +11,7 @@ from PIL import Image
 from conv_jax import data, plots
 from experiments.after.pictures import LEAST_CONTRAST, PictureError
 from experiments.after.weights import Weights
+from experiments.printed_table import plain
 
 Grey = Float[np.ndarray, "H W"]
 
@@ -78,7 +79,8 @@ def prepare(
 
     For the data sets by name, which are light on dark: what is drawn is found, made light from 0
     to 255, scaled into the box of `Frame`, centred, and enlarged as the training images were.
-    Images of your own data set, "idx", are scaled whole, without a change of grey values.
+    For your own data set, "idx", the picture is scaled whole to the size of its images, without a
+    change of grey values, and then enlarged as they were.
 
     Args:
       picture: in RGB.
@@ -92,19 +94,16 @@ def prepare(
     Raises:
       PictureError: if nothing of that polarity is to be seen.
     """
-    frame, (height, width, channels) = _FRAMES.get(network.data), network.image_shape
+    frame = _FRAMES.get(network.data)
     if frame is None:
-        whole = picture.convert("RGB" if channels == 3 else "L")
-        pixels = np.asarray(whole.resize((width, height), Image.Resampling.BOX))
-        pixels = 255 - pixels if polarity == DARK else pixels
-        return pixels.reshape(1, *network.image_shape), "it is" if polarity == "auto" else polarity
+        return _whole(picture, network, polarity), "it is" if polarity == "auto" else polarity
     grey = np.asarray(picture.convert("L"), np.float32) / 255
     if polarity == "auto":
         is_light = np.median(_border(grey)) > (grey.min() + grey.max()) / 2
         polarity = DARK if is_light else LIGHT
     ink = _ink(1 - grey if polarity == DARK else grey, polarity)
     image = np.rint(255 * _framed(ink, frame)).astype(np.uint8)
-    return data.resize(image[None, :, :, None], image_size=height), polarity
+    return data.resize(image[None, :, :, None], image_size=network.image_shape[0]), polarity
 
 
 def in_words(prediction: Prediction) -> str:
@@ -117,9 +116,21 @@ def in_words(prediction: Prediction) -> str:
 
 def draw(prediction: Prediction, *, title: str) -> Figure:
     """Draw the image that the network saw, and its feature maps."""
-    title = title.replace("$", r"\$")  # of a file's name; matplotlib would read a formula
+    title = plain(title).replace("$", r"\$")  # a file's name; matplotlib would read a formula
     title = f"Feature maps of {title}, each on its own grey scale\n{in_words(prediction)}"
     return plots.feature_maps(prediction.feature_maps, title=title)
+
+
+def _whole(picture: Image.Image, network: Weights, polarity: str) -> UInt8[np.ndarray, "1 H W C"]:
+    """Return the picture as an image of the data set, enlarged if those were."""
+    *size, channels = network.image_shape
+    height, width = network.stored_size or size
+    scaled = picture.convert("RGB" if channels == 3 else "L").resize(
+        (width, height), Image.Resampling.BOX
+    )
+    pixels = np.asarray(scaled).reshape(1, height, width, channels)
+    pixels = 255 - pixels if polarity == DARK else pixels
+    return pixels if [height, width] == size else data.resize(pixels, image_size=size[0])
 
 
 def _ink(light: Grey, polarity: str) -> Grey:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from pydantic import FiniteFloat, PositiveInt, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 
@@ -32,11 +33,14 @@ class Weights(NamedTuple):
     params: Any  # layer -> name -> array
     network: str  # "LeNet5" or "SmallNet"
     options: dict[str, Any]  # of its constructor
-    mean: float  # of the training images, on the scale 0..1
-    std: float
+    mean: FiniteFloat  # of the training images, on the scale 0..1
+    std: FiniteFloat
     class_names: tuple[str, ...]
     data: str  # the name of the data set
     seed: int
+    stored_size: tuple[PositiveInt, PositiveInt] | None = (
+        None  # of the images, before they were enlarged
+    )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -55,6 +59,9 @@ class Weights(NamedTuple):
         model = models.build(_NETWORKS[self.network], method=method, **self.options)
         grey = training.standardize(jnp.asarray(images), mean=self.mean, std=self.std)
         return model.apply(self.params, grey)
+
+
+_WEIGHTS = TypeAdapter(Weights)
 
 
 def to_bytes(weights: Weights) -> bytes:
@@ -84,14 +91,19 @@ def load(path: Path) -> Weights:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or 'no such file'}") from None
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: no weights, or damaged ones: {error}") from None
-    if about.get("format", 0) > FORMAT:
-        newer = f"format {about['format']}, written by conv_jax {about.get('conv_jax')}"
+    version = about.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        newer = f"format {version}, written by conv_jax {about.get('conv_jax')}"
         raise WeightsError(f"{path}: {newer}; this conv_jax reads up to format {FORMAT}")
     try:
         return _checked(_weights(about, arrays))
-    except (KeyError, TypeError, ValueError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        mistake = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise WeightsError(f"{path}: not the weights of a run: {mistake}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not the weights of a run: {error}") from None
 
 
@@ -130,16 +142,18 @@ def _weights(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Weights:
         layer, name = key.split(".")
         params.setdefault(layer, {})[name] = array
     given = {key: _as_tuples(value) for key, value in about.items()}
-    return Weights(params, *(given[field] for field in Weights._fields[1:]))
+    known = {key: given[key] for key in Weights._fields if key in given}
+    return _WEIGHTS.validate_python({**known, "params": params})
 
 
 def _checked(weights: Weights) -> Weights:
     """Compare the arrays with those that the network has."""
     model = models.build(_NETWORKS[weights.network], **weights.options)
     expected = jax.eval_shape(model.init, jax.random.key(0))
-    shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (expected, weights.params)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"expected arrays of the shapes {shapes[0]}, got {shapes[1]}")
+    trees = (expected, weights.params)
+    kinds = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree) for tree in trees]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"expected arrays of the shapes and types {kinds[0]}, got {kinds[1]}")
     return weights
 
 

@@ -4,7 +4,13 @@ FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
 
 class CommandError(ValueError):
-    """A mistake in what was asked: lines for the user, and exit status 2."""
+    """A mistake in what was asked: a line for the user, and exit status 2."""
+
+    def __init__(self, mistake: object) -> None:
+        """Take what is to be said, with names of files as they are."""
+        from experiments.printed_table import plain  # imports rich, as the parser does not
+
+        super().__init__(plain(mistake))
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:

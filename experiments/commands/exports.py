@@ -1,6 +1,7 @@
 """export: take the trained network of a run to other programs."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,37 @@ def export(options: argparse.Namespace) -> int:
     """Write the formats and how they are loaded, into a folder that holds nothing else."""
     from experiments.after import export as exports
     from experiments.after import weights
+    from experiments.printed_table import plain
 
     try:
         network = weights.of_run(options.run, seed=options.seed)
-        folder: Path = options.to or options.run / "export" / f"seed-{network.seed}"
+    except weights.WeightsError as error:
+        raise CommandError(error) from None
+    folder: Path = options.to or options.run / "export" / f"seed-{network.seed}"
+    try:
         _refuse_used(folder)
         files = exports.files(network, options.format or exports.formats_of(network))
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        _write(folder, files)
     except ValueError as error:
         raise CommandError(error) from None
     except OSError as error:
-        raise CommandError(f"--to: {error.filename} cannot be written: {error.strerror}") from None
+        name = error.filename or folder  # a full disk names none
+        raise CommandError(f"--to: {name} cannot be written: {error.strerror}") from None
     for name, content in files.items():
-        print(f"{folder / name}  {len(content):,} bytes")
+        print(f"{plain(folder / name)}  {len(content):,} bytes")
     return 0
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all of the files or none, so that an export that failed can be repeated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except BaseException:
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def _refuse_used(folder: Path) -> None:

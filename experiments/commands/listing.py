@@ -46,10 +46,9 @@ def compare_runs(options: argparse.Namespace) -> int:
 
 def _print(act: Callable[[], None]) -> int:
     from experiments.after.past_runs import NoRunError
-    from experiments.printed_table import plain
 
     try:
         act()
     except NoRunError as error:
-        raise CommandError(plain(error)) from None
+        raise CommandError(error) from None
     return 0

@@ -37,40 +37,48 @@ def predict(options: argparse.Namespace) -> int:
     from experiments.after import weights
     from experiments.after.pictures import PictureError, read
     from experiments.after.prediction import Predictor, draw, in_words
+    from experiments.printed_table import plain
 
     folder: Path = options.out or options.run / "predictions"
     try:
         predictor = Predictor(weights.of_run(options.run, seed=options.seed))
     except weights.WeightsError as error:
         raise CommandError(error) from None
-    paths, mistakes = _expanded(options.images)
+    paths, num_mistakes = _expanded(options.images)
+    num_drawn = 0
     for path, name in zip(paths, _figure_names(paths), strict=True):
         try:
             prediction = predictor(read(path), polarity=options.polarity)
         except PictureError as error:
-            mistakes.append(path)
-            print(f"{path}: {error}", file=sys.stderr)
+            num_mistakes += 1
+            print(plain(f"{path}: {error}"), file=sys.stderr)
             continue
-        print(f"{path}: {in_words(prediction)}")
+        print(f"{plain(path)}: {in_words(prediction)}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             draw(prediction, title=path.name).savefig(folder / f"{name}.png", dpi=120)
         except OSError as error:
             raise CommandError(f"--out: {folder} cannot be written: {error.strerror}") from None
-    if len(mistakes) < len(paths):
-        print(f"feature maps: {folder}")
-    return MISTAKE if mistakes else 0
+        num_drawn += 1
+    if num_drawn:
+        print(f"feature maps: {plain(folder)}")
+    return MISTAKE if num_mistakes else 0
 
 
-def _expanded(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the pictures of files and folders, and the folders that hold none."""
-    from experiments.after.pictures import SUFFIXES, find
+def _expanded(images: Sequence[Path]) -> tuple[list[Path], int]:
+    """Return the pictures of files and folders, and how many folders gave none."""
+    from experiments.after.pictures import PictureError, find
+    from experiments.printed_table import plain
 
-    found = {path: find(path) for path in images}
-    empty = [path for path, files in found.items() if not files]
-    for path in empty:
-        print(f"{path}: holds no pictures ({', '.join(SUFFIXES)})", file=sys.stderr)
-    return [file for files in found.values() for file in files], empty
+    found: list[Path] = []
+    num_mistakes = 0
+    for path in images:
+        try:
+            found += find(path)
+        except PictureError as error:
+            num_mistakes += 1
+            print(plain(f"{path}: {error}"), file=sys.stderr)
+    return found, num_mistakes
 
 
 def _figure_names(paths: Sequence[Path]) -> list[str]:

@@ -28,6 +28,7 @@ def report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     from experiments.after.past_runs import NoRunError
     from experiments.after.report import comparison, run_page
+    from experiments.printed_table import plain
 
     folders: list[Path] = options.runs
     out: Path = options.out or (folders[0] / run_page.FILE if len(folders) == 1 else COMPARISON)
@@ -44,5 +45,5 @@ def report(options: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"--out: {out} cannot be written: {error.strerror}") from None
-    print(f"report: {out}")
+    print(f"report: {plain(out)}")
     return 0

@@ -1,6 +1,9 @@
+import errno
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +129,21 @@ def test_one_format_alone_is_written_into_the_run_by_default(trained_run, capsys
     lines = capsys.readouterr().out.splitlines()
     names = ["weights.safetensors", "README.md"]
     assert [line.partition("  ")[0] for line in lines] == [str(folder / name) for name in names]
+
+
+def test_an_export_that_failed_can_be_repeated(trained_run, tmp_path, monkeypatch, capsys):
+    def write_on_a_full_disk(path, content):
+        path.touch()
+        if path.name == "README.md":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = ["export", str(trained_run), "--format", "torch", "--to", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_on_a_full_disk)
+        assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error == f"--to: {tmp_path} cannot be written: No space left on device\n"
+    assert main(words) == 0
 
 
 MISTAKES = {

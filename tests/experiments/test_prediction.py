@@ -1,3 +1,4 @@
+import errno
 import io
 import re
 from pathlib import Path
@@ -107,8 +108,21 @@ def test_mnist_has_its_centre_of_mass_in_the_middle(network):
     np.testing.assert_allclose(places, 14, atol=0.5 + 0.05)  # whole pixels, and rounded greys
 
 
+@pytest.mark.parametrize("stored", [(8, 8), (28, 28), (32, 32), (40, 36)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_of_an_image_of_other_data_is_that_image(network, tmp_path, stored, channels):
+    given = np.random.default_rng(0).integers(0, 256, (1, *stored, channels), dtype=np.uint8)
+    trained_on = data.resize(given, image_size=32) if max(stored) <= 32 else given
+    options = {**network.options, "image_shape": trained_on.shape[1:]}
+    other = network._replace(data="idx", stored_size=stored, options=options)
+    path = saved(tmp_path, Image.fromarray(given[0, ..., 0] if channels == 1 else given[0]))
+    image, _ = prediction.prepare(pictures.read(path), other)
+    np.testing.assert_array_equal(image, trained_on)
+
+
 def test_pictures_of_other_data_are_scaled_whole(network):
-    image, polarity = prediction.prepare(drawing(), network._replace(data="idx"))
+    other = network._replace(data="idx", stored_size=None)  # as in older files
+    image, polarity = prediction.prepare(drawing(), other)
     assert polarity == "it is"
     expected = np.asarray(drawing().resize((32, 32), Image.Resampling.BOX))
     np.testing.assert_array_equal(image[0, ..., 0], expected)
@@ -149,6 +163,31 @@ def test_every_kind_of_png_is_read(tmp_path, mode):
 def test_a_large_picture_is_reduced(tmp_path):
     path = saved(tmp_path, drawing().resize((1500, 1000), Image.Resampling.NEAREST))
     assert max(pictures.read(path).size) == 512
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_large_picture_is_never_copied_whole(tmp_path, monkeypatch, name):
+    path = saved(tmp_path, drawing().resize((1800, 2400), Image.Resampling.NEAREST), name)
+    sizes = []
+
+    def convert(image, *options, convert=Image.Image.convert):
+        sizes.append(image.width * image.height)
+        return convert(image, *options)
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    pictures.read(path)
+    assert 0 < max(sizes) < 1800 * 2400 / 4
+
+
+def test_a_large_picture_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = drawing().resize((1800, 1200), Image.Resampling.NEAREST)
+    path = saved(tmp_path, large.rotate(90, expand=True), exif=exif)
+    seen = pictures.read(path)
+    expected = drawing().resize(seen.size, Image.Resampling.NEAREST)
+    difference = np.asarray(seen.convert("L"), float) - np.asarray(expected)
+    assert np.abs(difference).mean() < 3  # of 255: the edges
 
 
 def jpeg():
@@ -235,6 +274,37 @@ def test_a_name_that_reads_as_a_formula_is_drawn(trained_run, predicted, capsys,
     path.write_bytes((folder / "0.jpg").read_bytes())
     status, _, _ = predict(trained_run, capsys, path, "--out", tmp_path / "out")
     assert status == 0
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown(trained_run, predicted, capsys, tmp_path):
+    folder, _ = predicted
+    path = tmp_path / "\udcff\x1b[31m\n.png"
+    path.write_bytes((folder / "0.jpg").read_bytes())
+    status, lines, _ = predict(trained_run, capsys, path, "--out", tmp_path / "\x1b")
+    assert status == 0
+    assert lines[0].startswith(rf"{tmp_path}/\udcff\x1b[31m\n.png: ")
+    assert lines[1:] == [rf"feature maps: {tmp_path}/\x1b"]
+
+
+def test_a_mistake_shows_a_name_that_a_terminal_would_obey(trained_run, capsys):
+    _, _, errors = predict(trained_run, capsys, "\x1b[31m\n.png")
+    assert errors == [r"\x1b[31m\n.png: no such file"]
+
+
+def test_an_empty_folder_leaves_the_others_alone(trained_run, predicted, capsys, tmp_path):
+    folder, out = predicted
+    words = (folder / "0.jpg", tmp_path, "--out", out)
+    status, lines, _ = predict(trained_run, capsys, *words)
+    assert (status, lines[1:]) == (2, [f"feature maps: {out}"])
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(pictures.PictureError, match="cannot be read: Permission denied"):
+        pictures.find(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_a_mistake(trained_run, predicted, capsys):

@@ -44,7 +44,7 @@ def metadata(path):
 def test_kept_weights_have_the_evaluated_accuracy(trained_run, seed):
     run = past_runs.read(trained_run)
     kept = weights.of_run(trained_run, seed=seed)
-    test = images.load(config.load(trained_run / "config.toml").data).test
+    test = images.load(config.load(trained_run / "config.toml").data)[0].test
 
     logits = jax.jit(kept.apply)(test.images)
 
@@ -66,6 +66,7 @@ def test_the_file_tells_all_that_is_needed_to_use_it(trained_run):
     assert told["options"]["image_shape"] == [32, 32, 1]
     assert told["class_names"] == list("0123456789")
     assert (told["data"], told["seed"]) == ("digits", 1)
+    assert told["stored_size"] == [8, 8]
     assert 0 < told["mean"] < told["std"] < 1
 
 
@@ -113,6 +114,8 @@ DAMAGES = {
     "empty": (lambda content: b"", "damaged"),
     "header": (lambda content: b"\xff" * 99, "damaged"),
     "other": (changed, "not the weights of a run"),
+    "version": (lambda content: changed(content, format="pt"), "not the weights of a run"),
+    "nested": (lambda content: safetensors.save({}, {"x": "[" * 9**5}), "damaged"),
     "newer": (lambda content: changed(content, format=2, conv_jax="9.9"), "by conv_jax 9.9"),
 }
 
@@ -133,6 +136,41 @@ def test_arrays_of_another_network_are_refused(copied, kept):
     path.write_bytes(weights.to_bytes(kept._replace(options=options)))
     with pytest.raises(weights.WeightsError, match="expected arrays of the shapes"):
         weights.load(path)
+
+
+FOREIGN = {
+    "mean": ({"mean": "dark"}, "mean: Input should be a valid number"),
+    "std": ({"std": float("nan")}, "std: Input should be a finite number"),
+    "class_names": ({"class_names": 10}, "class_names: Input should be a valid tuple"),
+    "seed": ({"seed": None}, "seed: Input should be a valid integer"),
+    "network": ({"network": "VGG"}, "'VGG'"),
+    "options": ({"options": {"hiden": (3,)}}, "hiden"),
+}
+
+
+@pytest.mark.parametrize(("about", "message"), FOREIGN.values(), ids=FOREIGN)
+def test_metadata_of_another_kind_are_one_line(copied, kept, about, message):
+    path = copied / weights.file_name(0)
+    path.write_bytes(weights.to_bytes(kept._replace(**about)))
+    with pytest.raises(weights.WeightsError, match=message) as caught:
+        weights.load(path)
+    assert str(caught.value).startswith(f"{path}: not the weights of a run: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_of_another_type_are_refused(copied, kept):
+    path = copied / weights.file_name(0)
+    whole = jax.tree.map(lambda array: array.astype(np.int32), kept.params)
+    path.write_bytes(weights.to_bytes(kept._replace(params=whole)))
+    with pytest.raises(weights.WeightsError, match="int32"):
+        weights.load(path)
+
+
+def test_a_file_that_does_not_tell_the_size_of_the_images_is_read(copied, kept):
+    path = copied / weights.file_name(0)
+    about = {key: value for key, value in metadata(path).items() if key != "stored_size"}
+    path.write_bytes(changed(path.read_bytes(), **about))
+    assert_same(weights.load(path), kept._replace(stored_size=None))
 
 
 def test_a_seed_that_was_not_trained_names_those_that_were(trained_run):
