@@ -38,6 +38,13 @@ SEPARABLE = "tests/test_separable.py"
 
 MUTATIONS = (
     Mutation(
+        "interop: kernels for PyTorch with height and width changed places",
+        "interop.py",
+        ".transpose(3, 2, 0, 1)",
+        ".transpose(3, 2, 1, 0)",
+        ("tests/test_interop.py",),
+    ),
+    Mutation(
         "on_cpu: programs inlined by XLA where shard_map has divided",
         "multichannel/primitive.py",
         "context.manual_axes == frozenset(context.mesh.axis_names)",
