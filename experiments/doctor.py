@@ -17,6 +17,8 @@ from typing import Literal, NamedTuple
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from experiments.running.accelerator_errors import ACCELERATORS
+
 SECONDS = 60  # that a backend may take to start
 _FEW_BYTES = 2**30  # of disk
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -32,7 +34,6 @@ _EXTRAS = {
     "trackio": "log.trackio",
     "wandb": "log.wandb",
 }
-_ACCELERATORS = "pip install -c constraints.txt -e '.[cuda13]' (or cuda12, tpu)"
 # Run in a process of its own: a driver that hangs or aborts takes that one.
 _PROBE = """
 import json, jax
@@ -118,7 +119,7 @@ def backend(*, seconds: float) -> Iterator[Finding]:
         last = next(reversed(error.stderr.splitlines()), f"ended with {error.returncode}")
         asked = os.environ.get("JAX_PLATFORMS")
         if asked and last.endswith("Error"):  # as of a platform without its plugin
-            last = f"{last} with JAX_PLATFORMS={asked}: {_ACCELERATORS}"
+            last = f"{last} with JAX_PLATFORMS={asked}: {ACCELERATORS}"
         yield Finding("!!", "backend", f"{last}; {without}")
         return
     except (ValueError, IndexError):
@@ -131,7 +132,7 @@ def backend(*, seconds: float) -> Iterator[Finding]:
     if limits:
         yield Finding("ok", "memory", f"of the devices, as JAX would share it: {', '.join(limits)}")
     if "Falling back to cpu" in done.stderr:
-        unused = f"an accelerator is here that JAX does not use: {_ACCELERATORS}"
+        unused = f"an accelerator is here that JAX does not use: {ACCELERATORS}"
         yield Finding("--", "backend", unused)
 
 
