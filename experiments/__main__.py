@@ -1,6 +1,7 @@
 """The command line: python -m experiments COMMAND ..."""
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -21,11 +22,16 @@ try:
     )
     from experiments.config import ConfigError
     from experiments.running import processes
-    from experiments.running.accelerator_errors import what_helps
+    from experiments.running.accelerator_errors import no_backend, what_helps
 except ModuleNotFoundError as lack:
     if __name__ != "__main__" or not (line := missing_package(lack)):
         raise
     sys.exit(line)
+except KeyboardInterrupt:
+    if __name__ != "__main__":
+        raise
+    print("\ninterrupted", file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 COMMANDS = (runs, listing, reports, predictions, exports, configs, doctoring, profiling)
 
@@ -69,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     try:
-        return options.command(options)
+        status = options.command(options)
+        print(end="", flush=True)  # what cannot be written is to fail here, not at the exit
+        return status
     except (ConfigError, CommandError) as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -77,7 +85,7 @@ def _status(options: argparse.Namespace) -> int:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # a reader such as head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except Exception as error:
         return _say_failure(error, is_child=options.is_child)
@@ -85,7 +93,15 @@ def _status(options: argparse.Namespace) -> int:
 
 def _say_failure(error: Exception, *, is_child: bool) -> int:
     """Say what usually helps against an error, or give all of it, and return the exit status."""
-    if advice := what_helps(error):
+    if _is_of_interrupt(error):
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    if line := no_backend(error):
+        print(line, file=sys.stderr)
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _finish_output()
+        print(error, file=sys.stderr)
+    elif advice := what_helps(error):
         print(f"{type(error).__name__}: {error}".splitlines()[0], advice, sep="\n", file=sys.stderr)
     elif isinstance(error, ModuleNotFoundError) and (line := missing_package(error)):
         print(line, file=sys.stderr)
@@ -94,6 +110,24 @@ def _say_failure(error: Exception, *, is_child: bool) -> int:
     else:
         raise error
     return FAILED
+
+
+def _is_of_interrupt(error: BaseException) -> bool:
+    """Tell whether it is what an extension made of Ctrl-C while it was imported."""
+    below = error.__cause__ or error.__context__
+    return isinstance(error, ImportError) and isinstance(below, KeyboardInterrupt)
+
+
+def _finish_output() -> None:
+    try:
+        print(end="", flush=True)
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Leave what cannot be written of the output, so that the exit does not try it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

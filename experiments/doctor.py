@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+
+from experiments.running.accelerator_errors import ACCELERATORS
 
 SECONDS = 60  # that a backend may take to start
 _FEW_BYTES = 2**30  # of disk
@@ -32,7 +35,6 @@ _EXTRAS = {
     "trackio": "log.trackio",
     "wandb": "log.wandb",
 }
-_ACCELERATORS = "pip install -c constraints.txt -e '.[cuda13]' (or cuda12, tpu)"
 # Run in a process of its own: a driver that hangs or aborts takes that one.
 _PROBE = """
 import json, jax
@@ -118,7 +120,7 @@ def backend(*, seconds: float) -> Iterator[Finding]:
         last = next(reversed(error.stderr.splitlines()), f"ended with {error.returncode}")
         asked = os.environ.get("JAX_PLATFORMS")
         if asked and last.endswith("Error"):  # as of a platform without its plugin
-            last = f"{last} with JAX_PLATFORMS={asked}: {_ACCELERATORS}"
+            last = f"{last} with JAX_PLATFORMS={asked}: {ACCELERATORS}"
         yield Finding("!!", "backend", f"{last}; {without}")
         return
     except (ValueError, IndexError):
@@ -131,7 +133,7 @@ def backend(*, seconds: float) -> Iterator[Finding]:
     if limits:
         yield Finding("ok", "memory", f"of the devices, as JAX would share it: {', '.join(limits)}")
     if "Falling back to cpu" in done.stderr:
-        unused = f"an accelerator is here that JAX does not use: {_ACCELERATORS}"
+        unused = f"an accelerator is here that JAX does not use: {ACCELERATORS}"
         yield Finding("--", "backend", unused)
 
 
@@ -167,7 +169,11 @@ def caches() -> Iterator[Finding]:
         return
     folder = Path(given) if given else compilation_cache.own_folder()
     if not folder.is_dir():
-        yield Finding("ok", "cache", f"{folder}, made by the first run")
+        if _can_be_written(folder):
+            yield Finding("ok", "cache", f"{folder}, made by the first run")
+        else:
+            mend = f"name one of your own in {compilation_cache.VARIABLE}"
+            yield Finding("--", "cache", f"{folder} cannot be made, so none is kept: {mend}")
         return
     about = folder.stat()
     mode = stat.S_IMODE(about.st_mode)
@@ -195,7 +201,8 @@ def datasets() -> Iterator[Finding]:
         return
     named = os.environ.get("CONV_JAX_DATA")
     if named and not Path(named).expanduser().is_dir():
-        yield Finding("!!", "data", f"CONV_JAX_DATA: no such folder: {named}")
+        mend = f"mkdir -p {named}, or unset it"
+        yield Finding("!!", "data", f"CONV_JAX_DATA: no such folder: {named}: {mend}")
     embedded = [name for name in NAMES if name.startswith("digits")]
     yield Finding("ok", "data", f"{', '.join(embedded)}: embedded")
     if named:
@@ -222,6 +229,9 @@ def extras() -> Iterator[Finding]:
 def disk() -> Finding:
     """Tell the space for runs."""
     free, here = shutil.disk_usage(".").free, Path.cwd()
+    runs = here / "runs"
+    if not _can_be_written(runs):
+        return Finding("--", "disk", f"{runs} cannot be written to: give runs a folder with --out")
     few = free < _FEW_BYTES
     return Finding("--" if few else "ok", "disk", f"{_size(free)} free at {here}")
 
@@ -275,6 +285,16 @@ def _version(package: str) -> str | None:
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
     return None
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Tell whether files can be written into a folder, which may have to be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError:
+        return False
+    return True
 
 
 def _bytes_in(folder: Path) -> int:

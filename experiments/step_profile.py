@@ -31,6 +31,13 @@ from experiments.printed_table import printed_table
 
 Beginning = Callable[[TrainState, Batch], Any]  # of a step, and what that gives
 ROUNDS = 15
+_GROUPS = {
+    "conv": "convolutions",
+    "pool": "pooling",
+    "mean": "pooling",
+    "fc": "dense layers",
+    "logits": "dense layers",
+}
 _FREE = ("input", "flatten")  # maps that cost nothing
 
 
@@ -155,16 +162,39 @@ def total(stages: list[Stage]) -> float:
     return math.fsum(stage.seconds for stage in stages)
 
 
-def printed(stages: list[Stage], *, title: str) -> Table:
-    """Return the table for a terminal."""
-    table = printed_table(title, ("stage", "ms", "+-", "% of the step"))
+def groups(stages: list[Stage]) -> dict[str, float]:
+    """Return the seconds of each kind of stage, in the order of the step, which they add up to."""
+    found: dict[str, list[float]] = {}
+    for stage in stages:
+        found.setdefault(_group(stage.name), []).append(stage.seconds)
+    return {name: math.fsum(seconds) for name, seconds in found.items()}
+
+
+def printed(stages: list[Stage], *, title: str) -> list[Table]:
+    """Return the tables for a terminal: the groups, then the stages."""
     whole = total(stages)
+
+    def cells(seconds: float) -> list[str]:
+        return [f"{1e3 * seconds:.3f}", f"{100 * seconds / whole:.1f}"]
+
+    short = printed_table(title, ("group", "ms", "% of the step"))
+    for name, seconds in groups(stages).items():
+        short.add_row(name, *cells(seconds))
+    short.add_section()
+    short.add_row("the step", *cells(whole))
+    caption = f"+- is the interquartile range over {ROUNDS} rounds; a stage below it may be noise"
+    table = printed_table(None, ("stage", "ms", "% of the step", "+- ms"), caption=caption)
     for name, seconds, spread in stages:
-        cells = (f"{1e3 * seconds:.3f}", f"{1e3 * spread:.3f}", f"{100 * seconds / whole:.1f}")
-        table.add_row(name, *cells)
-    table.add_section()
-    table.add_row("the step", f"{1e3 * whole:.3f}", "", "100.0")
-    return table
+        table.add_row(name, *cells(seconds), f"{1e3 * spread:.3f}")
+    return [short, table]
+
+
+def _group(stage: str) -> str:
+    """Return what kind of stage it is; a way back to a convolution is of pooling and the next."""
+    if stage.startswith("back to"):
+        return "back through pooling and convolutions"
+    layer = stage.removeprefix("gradient of ").rstrip("0123456789")
+    return _GROUPS.get(layer, layer)
 
 
 def _advancing(part: Beginning) -> Beginning:

@@ -56,7 +56,7 @@ def profile(options: argparse.Namespace) -> int:
         size = f"a step of {config.data.batch_size} images"
         where = f"{machine['devices'][0]} ({machine['backend']}, {machine['cores']} cores)"
         console = Console(markup=False, highlight=False)
-        console.print(step_profile.printed(stages, title=f"{size} on {where}"))
+        console.print(*step_profile.printed(stages, title=f"{size} on {where}"))
         step_profile.trace(task, steps=options.steps, folder=record.folder / "trace")
     print(f"trace: {record.folder / 'trace'}, for ui.perfetto.dev or xprof")
     print(f"run folder: {record.folder}")

@@ -137,8 +137,11 @@ def _begin(
 
 def _say_refusal(options: argparse.Namespace, error: Exception) -> int:
     """Say why a run did not begin, and return the exit status; an error of the code goes on."""
+    from experiments.running.accelerator_errors import no_backend
     from experiments.running.run_folder import FolderError
 
+    if no_backend(error):
+        raise error
     options.ends_with_all = isinstance(error, FolderError)
     if processes.is_loss(error):
         return _say_loss(options, error)

@@ -1,7 +1,9 @@
-"""What usually helps when an accelerator fails at run time."""
+"""What usually helps when an accelerator does not start, or fails at run time."""
 
+import os
 import re
 
+ACCELERATORS = "pip install -c constraints.txt -e '.[cuda13]' (or cuda12, tpu)"
 _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)
 # What CUDA's libraries say when they find no memory to start in, which JAX has taken.
 _LIBRARY = re.compile(r"CU(DNN|BLAS)_STATUS_(NOT_INITIALIZED|ALLOC_FAILED)|DNN library init")
@@ -25,6 +27,31 @@ def what_helps(error: BaseException) -> str | None:
     return (
         f"the device has too little memory: {_LESS}, or set XLA_CLIENT_MEM_FRACTION=0.95; {_OTHERS}"
     )
+
+
+def no_backend(error: BaseException) -> str | None:
+    """Return one line on a backend that JAX could not start, None on another error."""
+    said = str(error).partition("\n")[0]
+    if not said.startswith("Unable to initialize backend") and not _lacks_plugin(error):
+        return None
+    asked = os.environ.get("JAX_PLATFORMS")
+    if not asked:
+        return said
+    reason = said.partition(" (set ")[0].rstrip(".") or "JAX finds no such backend"
+    return f"JAX_PLATFORMS={asked}: {reason}; {ACCELERATORS}, or JAX_PLATFORMS=cpu"
+
+
+def _lacks_plugin(error: BaseException) -> bool:
+    """Tell whether it is the bare AssertionError of JAX without the plugin of a platform."""
+    if not isinstance(error, AssertionError) or error.args:
+        return False
+    import jax
+
+    try:
+        jax.devices()
+    except AssertionError:
+        return True
+    return False
 
 
 def _is_on_gpu() -> bool:

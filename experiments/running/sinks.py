@@ -64,7 +64,16 @@ class TensorBoard:
     def finish(self, results: Numbers, *, succeeded: bool) -> None:
         """Add hyper-parameters with the final results, and close the files."""
         del succeeded
-        self._writer("").add_hparams(_scalars(self._config), dict(results), name="result")
+        from tensorboardX import SummaryWriter
+        from tensorboardX.summary import hparams
+
+        # As add_hparams of a writer would, which is a run of its own for TensorBoard.
+        writer: Any
+        with SummaryWriter(str(self._folder / "result")) as writer:
+            for summary in hparams(_scalars(self._config), dict(results)):
+                writer.file_writer.add_summary(summary)
+            for name, number in results.items():
+                writer.add_scalar(name, number)
         self.close()
 
     def close(self) -> None:

@@ -1,10 +1,14 @@
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 
 from experiments import learn_kernel
 from experiments.__main__ import main
 from experiments.after import past_runs
-from experiments.running.accelerator_errors import what_helps
+from experiments.running.accelerator_errors import no_backend, what_helps
 
 ERRORS = {
     "memory": ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes", "batch_size"),
@@ -54,3 +58,35 @@ def test_every_command_gives_the_advice(capsys, monkeypatch):
 )
 def test_other_errors_get_no_advice(error):
     assert what_helps(error) is None
+
+
+def test_a_backend_that_does_not_start_is_a_line(tmp_path):
+    command = [sys.executable, "-m", "experiments", "run", "configs/learn_kernel.toml"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "JAX_PLATFORMS": "absent"},
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("JAX_PLATFORMS=absent: Unable to initialize backend 'absent'")
+    assert ".[cuda13]" in line
+
+
+def test_a_platform_without_its_plugin_is_a_line(tmp_path, capsys, monkeypatch):
+    def fail(*_):  # as jax.devices() does where JAX_PLATFORMS=cuda names what is not installed
+        raise AssertionError
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(learn_kernel, "prepare", fail)
+    monkeypatch.setattr(jax, "devices", fail)
+    arguments = ["run", "configs/learn_kernel.toml", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 1
+    line = "JAX_PLATFORMS=cuda: JAX finds no such backend; pip install -c constraints.txt -e '.["
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_another_assertion_is_no_lack_of_a_backend():
+    assert no_backend(AssertionError()) is None

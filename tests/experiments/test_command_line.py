@@ -9,6 +9,7 @@ import pytest
 
 from experiments import config
 from experiments.__main__ import main
+from experiments.after import past_runs
 from experiments.after.report import page
 from experiments.record import FolderError, Record
 
@@ -309,6 +310,44 @@ def test_config_mistakes_do_not_wait_for_jax_or_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ})
     assert done.returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["list", "schema"])
+def test_an_output_that_is_full_is_a_line(command):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "experiments", *command.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "[Errno 28] No space left on device\n"
+
+
+INTERRUPTED_IMPORT = """
+import runpy, sys
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "experiments.commands.listing":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv[1:] = ["ls"]
+runpy.run_module("experiments", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_starts_is_a_line():
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "\ninterrupted\n")
+
+
+def test_what_an_extension_makes_of_ctrl_c_is_an_interruption(monkeypatch):
+    def extension(folder):
+        raise ImportError("initializing the extension") from KeyboardInterrupt()
+
+    monkeypatch.setattr(past_runs, "find", extension)
+    assert main(["ls"]) == 130
 
 
 def test_version_stands_in_one_place():

@@ -150,6 +150,20 @@ def test_a_cache_that_cannot_be_told_is_broken(monkeypatch):
     assert "pooch" in finding.text
 
 
+def test_a_cache_that_cannot_be_made_is_worth_a_look(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    finding = only(doctor.caches())
+    assert finding.mark == "--"
+    assert "cannot be made" in finding.text
+
+
+def test_a_folder_of_runs_that_is_a_file_is_worth_a_look(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").touch()
+    assert doctor.disk().text.startswith(f"{tmp_path / 'runs'} cannot be written to")
+
+
 def test_a_cache_that_is_turned_off_is_told(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     assert only(doctor.caches()).mark == "--"
@@ -173,7 +187,8 @@ def test_data_are_embedded_found_or_would_be_fetched(monkeypatch, tmp_path):
 
 def test_a_folder_of_data_that_is_not_there_is_broken(monkeypatch, tmp_path):
     monkeypatch.setenv("CONV_JAX_DATA", str(tmp_path / "none"))
-    text = f"CONV_JAX_DATA: no such folder: {tmp_path / 'none'}"
+    none = tmp_path / "none"
+    text = f"CONV_JAX_DATA: no such folder: {none}: mkdir -p {none}, or unset it"
     assert next(doctor.datasets()) == Finding("!!", "data", text)
 
 

@@ -2,6 +2,7 @@ import contextlib
 import json
 import struct
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def test_tensorboard_has_hyper_parameters_and_results(tmp_path):
     assert scalars(folder) == [("accuracy_mean", 0, 0.75)]
     content = b"".join(path.read_bytes() for path in folder.iterdir())
     assert b"optimizer.learning_rate" in content
+
+
+def test_tensorboard_has_no_run_without_numbers(tmp_path):
+    log(tmp_path / "run", *ROWS, overrides=BOARD)
+    board = tmp_path / "run" / "tensorboard"
+    assert {path.name for path in board.iterdir()} == {*SEEDS, "result"}
 
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "interrupted"])
@@ -194,8 +201,17 @@ def test_a_sink_that_fails_is_left_and_the_run_goes_on(tmp_path, stub, capsys, m
     assert len(stub.of("finish")) == 1
 
 
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_files(*, expected=None):
+    """Count the open files of this process, once they are as many as expected or 5 s have passed.
+
+    The pipes of a writer are closed by threads.
+    """
+    until = time.monotonic() + 5
+    while (count := len(list(Path("/proc/self/fd").iterdir()))) != expected:
+        if expected is None or time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    return count
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
@@ -210,7 +226,7 @@ def test_a_tensorboard_that_is_left_closes_its_files(tmp_path, capsys, monkeypat
 
     monkeypatch.setattr(SummaryWriter, "add_scalar", fail)
     feed.log(ROWS[2:])
-    assert open_files() == before
+    assert open_files(expected=before) == before
     assert "the run goes on without it" in capsys.readouterr().err
 
 

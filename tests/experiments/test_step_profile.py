@@ -67,6 +67,25 @@ def test_a_stage_takes_what_its_program_takes_longer_than_the_one_before(measure
     assert measured == [("input", 2.0, 1.0), ("rest", 5.0, 2.5)]
 
 
+def test_the_groups_of_the_stages_add_up_to_the_step():
+    names = [
+        *("input", "conv1", "pool1", "conv2", "logits", "loss", "gradient of fc1"),
+        *("back to conv1", "gradient of conv1", "optimizer and the rest"),
+    ]
+    stages = [step_profile.Stage(name, 2.0**n, 0.0) for n, name in enumerate(names)]
+    grouped = step_profile.groups(stages)
+    assert grouped == {
+        "input": 1,
+        "convolutions": 2 + 8 + 256,
+        "pooling": 4,
+        "dense layers": 16 + 64,
+        "loss": 32,
+        "back through pooling and convolutions": 128,
+        "optimizer and the rest": 512,
+    }
+    assert sum(grouped.values()) == step_profile.total(stages)
+
+
 def test_a_profile_is_no_run_of_training(profiled, tmp_path):
     begun = tmp_path / "begun"
     begun.mkdir()
