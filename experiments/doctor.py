@@ -80,7 +80,9 @@ def packages() -> Iterator[Finding]:
     try:
         about = metadata.metadata("conv_jax")
     except metadata.PackageNotFoundError:
-        yield Finding("!!", "packages", "conv_jax is not installed: pip install -e .")
+        yield Finding(
+            "!!", "packages", "conv_jax is not installed: pip install -c constraints.txt -e ."
+        )
         return
     floor, here = about["Requires-Python"], platform.python_version()
     sound = here in SpecifierSet(floor)

@@ -10,7 +10,7 @@ from jax import export
 from safetensors import numpy as safetensors
 
 from conv_jax import interop
-from experiments.after import weights
+from experiments.after import export_images, weights
 from experiments.after.weights import Weights
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
@@ -41,7 +41,7 @@ def files(network: Weights, formats: Sequence[str]) -> dict[str, bytes]:
     """
     asked = [FORMATS[name] for name in dict.fromkeys(formats)]
     written = {each.file: each.to_bytes(network) for each in asked}
-    text = "\n".join([_about(network), *(each.how_to_load(network) for each in asked)])
+    text = "\n".join([export_images.about(network), *(each.how_to_load(network) for each in asked)])
     return {**written, "README.md": text.encode()}
 
 
@@ -66,24 +66,14 @@ def _stablehlo(network: Weights) -> bytes:
     return bytes(program.serialize())
 
 
-def _about(network: Weights) -> str:
-    height, width, channels = network.image_shape
-    return f"""\
-# {network.network}, trained on {network.data}, seed {network.seed}
-
-Images have {height}x{width} pixels, {channels} channel(s) and grey values 0..255, prepared as those
-of the training were. The network was trained on (grey / 255 - mean) / std, with
-mean = {network.mean!r}, std = {network.std!r}.
-Classes, in the order of the logits: {", ".join(network.class_names)}.
-"""
-
-
 def _how_to_load_ours(network: Weights) -> str:
     del network
     return """\
 ## weights.safetensors
 
-In the layout of JAX, with all of the above in the metadata; conv_jax loads it so:
+In the layout of JAX, with all of the above in the metadata. `safetensors.numpy.load_file` reads the
+arrays anywhere; the lines below need `experiments`, which only a clone of conv_jax has (no wheel):
+start Python in its folder, with the path of the file.
 
 ```python
 from experiments.after import weights
@@ -102,6 +92,7 @@ A state_dict of PyTorch:
 
 ```python
 from collections import OrderedDict
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -109,7 +100,8 @@ network = nn.Sequential(OrderedDict(
     {layers}
 ))
 network.load_state_dict(load_file("torch.safetensors"))
-logits = network((grey / 255 - {network.mean!r}) / {network.std!r})  # grey [B, C, H, W]
+images = torch.from_numpy(grey.astype("float32").transpose(0, 3, 1, 2))  # [B, C, H, W]
+logits = network((images / 255 - {network.mean!r}) / {network.std!r})
 ```
 """
 
@@ -141,9 +133,11 @@ A program with the weights in it, for a CPU, a GPU or a TPU. It needs jax and fl
 conv_jax; jax promises to load it for six months at least (jax {jax.__version__} wrote it):
 
 ```python
+from pathlib import Path
 from jax import export
-network = export.deserialize(open("model.stablehlo", "rb").read())
-logits = network.call(grey)  # float32 [B, {sizes}], any B -> [B, {len(network.class_names)}]
+network = export.deserialize(Path("model.stablehlo").read_bytes())
+grey = grey.astype("float32")  # it takes no other type
+logits = network.call(grey)  # [B, {sizes}], any B -> [B, {len(network.class_names)}]
 ```
 """
 

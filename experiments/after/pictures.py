@@ -1,7 +1,11 @@
 """Picture files of anybody's: decoded with care, upright, without transparency."""
 
+import os
+import re
+import stat
 import warnings
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,7 +22,14 @@ class PictureError(ValueError):
     """A file that is no picture, or a picture that shows nothing."""
 
 
-def find(path: Path) -> list[Path]:
+class Found(NamedTuple):
+    """What a folder holds."""
+
+    pictures: list[Path]
+    num_others: int  # files of other kinds and folders, those with a leading dot not counted
+
+
+def find(path: Path) -> Found:
     """Return the pictures in a folder, sorted; of a file the file itself.
 
     Raises:
@@ -26,13 +37,15 @@ def find(path: Path) -> list[Path]:
     """
     try:
         if not path.is_dir():
-            return [path]
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            return Found([path], 0)
+        seen = sorted(each for each in path.iterdir() if not each.name.startswith("."))
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror}") from None
+    named = [each for each in seen if each.suffix.lower() in SUFFIXES]
+    found = [each for each in named if not os.path.isdir(each)]  # noqa: PTH112, the other may raise
     if not found:
         raise PictureError(f"holds no pictures ({', '.join(SUFFIXES)})")
-    return found
+    return Found(found, len(seen) - len(found))
 
 
 def read(path: Path) -> Image.Image:
@@ -48,28 +61,43 @@ def read(path: Path) -> Image.Image:
       PictureError: if the file cannot be read or decoded, is too large, or shows nothing.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise PictureError("not a regular file")
+        if status.st_size == 0:
+            raise PictureError("an empty file")
+        with path.open("rb") as file:
+            return decode(file)
+    except FileNotFoundError:
+        raise PictureError("no such file") from None
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}") from None
+
+
+def decode(file: IO[bytes]) -> Image.Image:
+    """Return the picture of an open file, as `read` does."""
+    try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(path, formats=_FORMATS) as image,
+            Image.open(file, formats=_FORMATS) as image,
         ):
             if image.width * image.height <= MAX_PIXELS:
                 return _seen(image)
-            raise PictureError(_too_many(f"{image.width}x{image.height}"))
+            raise PictureError(_too_many(image.width * image.height))
     except PictureError:
         raise
-    except FileNotFoundError:
-        raise PictureError("no such file") from None
     except UnidentifiedImageError:
-        is_empty = path.stat().st_size == 0
-        raise PictureError("an empty file" if is_empty else "not a PNG or JPEG picture") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(_too_many("far more")) from None
+        raise PictureError("not a PNG or JPEG picture") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        stated = re.search(r"\((\d+) pixels\)", str(error))
+        raise PictureError(_too_many(int(stated[1]) if stated else None)) from None
     except Exception as error:  # of whatever kind a damaged file makes a decoder raise
         raise PictureError(f"cannot be decoded: {error}") from None
 
 
-def _too_many(pixels: str) -> str:
-    return f"expected at most {MAX_PIXELS // 10**6} million pixels, got {pixels}"
+def _too_many(pixels: int | None) -> str:
+    got = "far more" if pixels is None else f"{pixels:,}"
+    return f"expected at most {MAX_PIXELS:,} pixels, got {got}"
 
 
 def _seen(image: Image.Image) -> Image.Image:

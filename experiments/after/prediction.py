@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from conv_jax import data, plots
+from experiments.after.frames import FRAMES, Frame
 from experiments.after.pictures import LEAST_CONTRAST, PictureError
 from experiments.after.weights import Weights
 from experiments.printed_table import plain
@@ -16,30 +17,8 @@ from experiments.printed_table import plain
 Grey = Float[np.ndarray, "H W"]
 
 DARK, LIGHT = "dark-on-light", "light-on-dark"
+_LONGEST_NAME = 40  # letters of a file's name above its figure
 _INK = 0.15  # of the darkest ink: what is more is within its box
-
-
-class Frame(NamedTuple):
-    """How a data set lays out its images."""
-
-    size: int  # pixels along each side
-    box: int  # pixels of the longer side of what is drawn
-    centre: float | None = None  # row and column of the centre of mass; None centres the box
-
-
-# MNIST: "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio [...]
-# centered in a 28x28 image by computing the center of mass of the pixels" (LeCun, Cortes, Burges,
-# The MNIST database of handwritten digits). The UCI digits fill 32x32 bits, counted in blocks of
-# 4x4 (Alpaydin and Kaynak 1998). The centres are measured, the means over the training images.
-# Fashion-MNIST: the longer side has 28 pixels (Xiao, Rasul and Vollgraf 2017, section 2); KMNIST
-# fills its images too.
-_FRAMES = {
-    "mnist": Frame(28, 20, centre=14.0),
-    "kmnist": Frame(28, 28),
-    "fashion_mnist": Frame(28, 28),
-    "digits": Frame(8, 8, centre=3.5),
-    "digits_halves": Frame(8, 8, centre=3.5),
-}
 
 
 class Prediction(NamedTuple):
@@ -94,7 +73,7 @@ def prepare(
     Raises:
       PictureError: if nothing of that polarity is to be seen.
     """
-    frame = _FRAMES.get(network.data)
+    frame = FRAMES.get(network.data)
     if frame is None:
         return _whole(picture, network, polarity), "it is" if polarity == "auto" else polarity
     grey = np.asarray(picture.convert("L"), np.float32) / 255
@@ -116,9 +95,17 @@ def in_words(prediction: Prediction) -> str:
 
 def draw(prediction: Prediction, *, title: str) -> Figure:
     """Draw the image that the network saw, and its feature maps."""
-    title = plain(title).replace("$", r"\$")  # a file's name; matplotlib would read a formula
+    title = _shortened(plain(title)).replace(
+        "$", r"\$"
+    )  # a file's name; matplotlib would read a formula
     title = f"Feature maps of {title}, each on its own grey scale\n{in_words(prediction)}"
     return plots.feature_maps(prediction.feature_maps, title=title)
+
+
+def _shortened(name: str) -> str:
+    """Return a name without its middle if it is long."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[3 - half :]}"
 
 
 def _whole(picture: Image.Image, network: Weights, polarity: str) -> UInt8[np.ndarray, "1 H W C"]:

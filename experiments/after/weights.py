@@ -83,7 +83,8 @@ def load(path: Path) -> Weights:
     """Read a network back.
 
     Raises:
-      WeightsError: if the file is not there, is damaged, is not ours or is of a later format.
+      WeightsError: if the file is not there, is damaged, is not ours or is of a later format; if
+        its numbers are not finite.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -98,13 +99,17 @@ def load(path: Path) -> Weights:
         newer = f"format {version}, written by conv_jax {about.get('conv_jax')}"
         raise WeightsError(f"{path}: {newer}; this conv_jax reads up to format {FORMAT}")
     try:
-        return _checked(_weights(about, arrays))
+        weights = _checked(_weights(about, arrays))
     except ValidationError as error:
         first = error.errors()[0]
         mistake = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise WeightsError(f"{path}: not the weights of a run: {mistake}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not the weights of a run: {error}") from None
+    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise WeightsError(f"{path}: NaN or infinity in {broken[0]}: its training diverged")
+    return weights
 
 
 def of_run(folder: Path, *, seed: int | None = None) -> Weights:

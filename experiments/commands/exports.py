@@ -38,16 +38,17 @@ def export(options: argparse.Namespace) -> int:
         network = weights.of_run(options.run, seed=options.seed)
     except weights.WeightsError as error:
         raise CommandError(error) from None
+    named = "--to: " if options.to else ""
     folder: Path = options.to or options.run / "export" / f"seed-{network.seed}"
     try:
-        _refuse_used(folder)
+        _refuse_used(folder, named=named)
         files = exports.files(network, options.format or exports.formats_of(network))
         _write(folder, files)
     except ValueError as error:
         raise CommandError(error) from None
     except OSError as error:
         name = error.filename or folder  # a full disk names none
-        raise CommandError(f"--to: {name} cannot be written: {error.strerror}") from None
+        raise CommandError(f"{named}{name} cannot be written: {error.strerror}") from None
     for name, content in files.items():
         print(f"{plain(folder / name)}  {len(content):,} bytes")
     return 0
@@ -65,6 +66,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         raise
 
 
-def _refuse_used(folder: Path) -> None:
+def _refuse_used(folder: Path, *, named: str) -> None:
     if folder.is_dir() and any(folder.iterdir()):
-        raise CommandError(f"--to: {folder} already holds files; choose another")
+        other = "choose another" if named else "name another by --to"
+        raise CommandError(f"{named}{folder} already holds files; {other}")

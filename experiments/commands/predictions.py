@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,11 +40,13 @@ def predict(options: argparse.Namespace) -> int:
     from experiments.after.prediction import Predictor, draw, in_words
     from experiments.printed_table import plain
 
-    folder: Path = options.out or options.run / "predictions"
     try:
         predictor = Predictor(weights.of_run(options.run, seed=options.seed))
     except weights.WeightsError as error:
         raise CommandError(error) from None
+    folder: Path = options.out or options.run / "predictions"
+    named = "--out: " if options.out else ""
+    _refuse_unwritable(folder, named=named)
     paths, num_mistakes = _expanded(options.images)
     num_drawn = 0
     for path, name in zip(paths, _figure_names(paths), strict=True):
@@ -58,34 +61,52 @@ def predict(options: argparse.Namespace) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             draw(prediction, title=path.name).savefig(folder / f"{name}.png", dpi=120)
         except OSError as error:
-            raise CommandError(f"--out: {folder} cannot be written: {error.strerror}") from None
+            raise CommandError(f"{named}{folder} cannot be written: {error.strerror}") from None
         num_drawn += 1
     if num_drawn:
         print(f"feature maps: {plain(folder)}")
     return MISTAKE if num_mistakes else 0
 
 
+def _refuse_unwritable(folder: Path, *, named: str) -> None:
+    """Check, before any work, that a folder can be written or made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise CommandError(f"{named}{folder} cannot be written: {existing} is no folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise CommandError(f"{named}{folder} cannot be written: Permission denied")
+
+
 def _expanded(images: Sequence[Path]) -> tuple[list[Path], int]:
     """Return the pictures of files and folders, and how many folders gave none."""
-    from experiments.after.pictures import PictureError, find
+    from experiments.after.pictures import SUFFIXES, PictureError, find
     from experiments.printed_table import plain
 
     found: list[Path] = []
     num_mistakes = 0
     for path in images:
         try:
-            found += find(path)
+            pictures, num_others = find(path)
         except PictureError as error:
             num_mistakes += 1
             print(plain(f"{path}: {error}"), file=sys.stderr)
+            continue
+        found += pictures
+        if num_others:
+            kinds = f"(folders, or not {', '.join(SUFFIXES)})"
+            print(plain(f"{path}: {num_others} others left out {kinds}"), file=sys.stderr)
     return found, num_mistakes
 
 
 def _figure_names(paths: Sequence[Path]) -> list[str]:
-    """Return the pictures' names without their suffixes, with a number where one comes again."""
+    """Return the pictures' names without their suffixes, with a number where one comes again.
+
+    They are cut to the 60 letters that leave room for both where a name has at most 255 bytes.
+    """
     names: list[str] = []
     for path in paths:
-        numbered = (f"{path.stem}-{number}" for number in itertools.count(2))
-        candidates = itertools.chain([path.stem], numbered)
+        stem = path.stem[:60]
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        candidates = itertools.chain([stem], numbered)
         names.append(next(name for name in candidates if name not in names))
     return names

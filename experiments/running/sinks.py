@@ -238,7 +238,7 @@ def check_installed(options: Mapping[str, Any]) -> None:
         except ImportError as error:
             raise ValueError(
                 f"log.{name}: expected the package {PACKAGES[name]}, which the extra installs: "
-                f"pip install -e '.[{name}]' ({error})"
+                f"pip install -c constraints.txt -e '.[{name}]' ({error})"
             ) from None
 
 

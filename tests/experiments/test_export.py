@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors import numpy as safetensors
 
-from conv_jax import interop, models
+from conv_jax import data, interop, models
 from experiments.__main__ import main
-from experiments.after import export, weights
+from experiments.after import export, export_images, weights
 
 ALONE = (
     "import sys; sys.modules.update(conv_jax=None, experiments=None, flax=None)\n"
@@ -52,6 +53,41 @@ def block(folder, file):
     return text
 
 
+STORED = [("digits", 8, 1, 1), ("mnist", 28, 1, 0), ("idx", 27, 3, 0), ("idx", 40, 3, 0)]
+
+
+@pytest.mark.parametrize(("data_name", "size", "channels", "tolerance"), STORED, ids=str)
+def test_an_image_becomes_what_the_network_was_trained_on(
+    network, tmp_path, monkeypatch, data_name, size, channels, tolerance
+):
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size, channels), dtype=np.uint8)
+    trained_on = data.resize(image, image_size=max(size, 32))
+    other = network._replace(
+        data=data_name,
+        stored_size=(size, size),
+        options={**network.options, "image_shape": trained_on.shape[1:]},
+    )
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(image[0].squeeze()).save("image.png")
+    (tmp_path / "README.md").write_text(export_images.about(other))
+    names = {}
+    exec(block(tmp_path, "Images"), names)
+    assert names["grey"].dtype == np.float32
+    np.testing.assert_allclose(names["grey"], trained_on, rtol=0, atol=tolerance)  # Pillow rounds
+
+
+def test_images_are_described(exported):
+    text = (exported / "README.md").read_text()
+    assert (
+        "Those of the training had 8x8 pixels, light on dark.\nThey were enlarged 4 times" in text
+    )
+
+
+def test_images_of_unknown_size_are_not_said_to_be_as_they_were(network):
+    text = export_images.about(network._replace(data="idx", stored_size=None))
+    assert "is not recorded" in text
+
+
 def assert_same(actual, expected):
     """Compare logits of two programs: sums of at most 785 terms, in other orders."""
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -80,6 +116,13 @@ def test_the_program_takes_any_number_of_images(exported, grey, logits, batch):
 def test_the_program_is_for_every_platform(exported):
     program = jax.export.deserialize((exported / "model.stablehlo").read_bytes())
     assert program.platforms == ("cpu", "cuda", "tpu")
+
+
+def test_the_programs_lines_take_whole_numbers(exported, grey, monkeypatch):
+    monkeypatch.chdir(exported)
+    names = {"grey": grey.astype(np.uint8)}
+    exec(block(exported, "model.stablehlo"), names)
+    assert names["logits"].shape == (7, 10)
 
 
 def test_our_file_loads_as_its_lines_say(exported, grey, logits, monkeypatch):
@@ -144,6 +187,15 @@ def test_an_export_that_failed_can_be_repeated(trained_run, tmp_path, monkeypatc
     error = capsys.readouterr().err
     assert error == f"--to: {tmp_path} cannot be written: No space left on device\n"
     assert main(words) == 0
+
+
+def test_a_folder_that_was_not_named_is_named_alone(trained_run, capsys):
+    words = ["export", str(trained_run), "--seed", "1", "--format", "torch"]
+    assert main(words) == 0
+    assert main(words) == 2
+    folder = trained_run / "export" / "seed-1"
+    error = capsys.readouterr().err
+    assert error == f"{folder} already holds files; name another by --to\n"
 
 
 MISTAKES = {

@@ -1,5 +1,6 @@
 import errno
 import io
+import os
 import re
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def accuracy_of(network, images, labels):
 
 
 def prepared(network, files, polarity="auto"):
-    seen = [prediction.prepare(pictures.read(file), network, polarity=polarity) for file in files]
+    seen = [prediction.prepare(pictures.decode(file), network, polarity=polarity) for file in files]
     return [image for image, _ in seen]
 
 
@@ -205,9 +206,9 @@ FILES = {
     "empty": (b"", "an empty file"),
     "truncated": (jpeg()[:700], "cannot be decoded: "),
     "damaged_png": (png_of((9, 9))[:41] + b"\0" * 30, "cannot be decoded: "),
-    "too_large": (png_of((8000, 7000)), "at most 50 million pixels, got 8000x7000"),
-    "large": (png_of((10_000, 10_000)), "at most 50 million pixels, got far more"),
-    "bomb": (png_of((20_000, 10_000)), "at most 50 million pixels, got far more"),
+    "too_large": (png_of((8000, 7000)), "at most 50,000,000 pixels, got 56,000,000"),
+    "large": (png_of((10_000, 10_000)), "got 100,000,000"),
+    "bomb": (png_of((20_000, 10_000)), "got 200,000,000"),
     "blank": (png_of((9, 9)), "blank: nothing is to be seen on it"),
 }
 
@@ -218,6 +219,21 @@ def test_a_file_that_shows_nothing_is_one_line(tmp_path, content, message):
     with pytest.raises(pictures.PictureError, match=message) as caught:
         pictures.read(tmp_path / "x.png")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["pipe.png", "/dev/zero"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(pictures.PictureError, match="not a regular file"):
+        pictures.read(tmp_path / path)
+
+
+def test_a_folder_named_as_a_picture_is_left_out(tmp_path):
+    path = saved(tmp_path, drawing())
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "y.gif").touch()
+    (tmp_path / ".hidden").touch()
+    assert pictures.find(tmp_path) == ([path], 2)
 
 
 def test_nothing_of_the_polarity_asked_for_is_blank(network):
@@ -251,11 +267,40 @@ def test_a_picture_has_a_line_with_three_classes_and_its_polarity(trained_run, p
 
 
 def test_others_go_on_where_one_picture_fails(trained_run, predicted, capsys):
-    folder, out = predicted
-    status, lines, errors = predict(trained_run, capsys, folder, "nothing.png", "--out", out)
+    folder, _ = predicted
+    given = (folder, "nothing.png", "--out", folder.parent / "out")
+    status, lines, errors = predict(trained_run, capsys, *given)
     assert status == 2
     assert [Path(line.partition(":")[0]).name for line in lines[:-1]] == ["0.jpg", "1.jpg"]
-    assert errors == [f"{folder}/broken.png: an empty file", "nothing.png: no such file"]
+    assert errors[1:] == [f"{folder}/broken.png: an empty file", "nothing.png: no such file"]
+
+
+def test_what_a_folder_holds_besides_is_counted(trained_run, predicted, capsys, tmp_path):
+    folder, _ = predicted
+    (tmp_path / "0.png").write_bytes((folder / "0.jpg").read_bytes())
+    (tmp_path / "1.webp").touch()
+    status, _, errors = predict(trained_run, capsys, tmp_path, "--out", tmp_path / "out")
+    kinds = "(folders, or not .png, .jpg, .jpeg)"
+    assert (status, errors) == (0, [f"{tmp_path}: 1 others left out {kinds}"])
+
+
+def test_a_long_name_has_a_figure(trained_run, predicted, capsys, tmp_path):
+    folder, _ = predicted
+    path = tmp_path / ("x" * 251 + ".png")
+    path.write_bytes((folder / "0.jpg").read_bytes())
+    status, _, _ = predict(trained_run, capsys, path, path, "--out", tmp_path / "out")
+    assert status == 0
+    names = {path.stem for path in (tmp_path / "out").iterdir()}
+    assert names == {"x" * 60, "x" * 60 + "-2"}
+
+
+def test_a_long_name_is_cut_in_the_title(network):
+    seen = prediction.Prediction(
+        np.full(10, 0.1), {"conv1": np.eye(4)[..., None]}, "it is", network.class_names
+    )
+    figure = prediction.draw(seen, title="a" + "x" * 250 + "b.png")
+    (text, *_) = figure.get_suptitle().split(",")
+    assert text == f"Feature maps of a{'x' * 19}...{'x' * 12}b.png"
 
 
 def test_every_picture_has_a_figure(trained_run, predicted, capsys, tmp_path):
@@ -310,8 +355,16 @@ def test_a_folder_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_a_mistake(trained_run, predicted, capsys):
     folder, _ = predicted
     file = folder / "0.jpg"
-    status, _, errors = predict(trained_run, capsys, file, "--out", file)
-    assert (status, errors) == (2, [f"--out: {file} cannot be written: File exists"])
+    status, lines, errors = predict(trained_run, capsys, file, "--out", file / "below")
+    assert (status, lines) == (2, [])
+    assert errors == [f"--out: {file}/below cannot be written: {file} is no folder"]
+
+
+def test_a_folder_that_was_not_named_is_named_alone(trained_run, predicted, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    _, lines, errors = predict(trained_run, capsys, predicted[0] / "0.jpg")
+    folder = trained_run / "predictions"
+    assert (lines, errors) == ([], [f"{folder} cannot be written: Permission denied"])
 
 
 def test_an_empty_folder_is_a_mistake(trained_run, tmp_path, capsys):

@@ -263,7 +263,7 @@ def test_a_missing_package_is_a_line_before_anything_is_written(
     assert main(["run", KERNEL, override, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"override '{override}': log.{key}: expected the package {package}")
-    assert f"pip install -e '.[{key}]'" in error
+    assert f"pip install -c constraints.txt -e '.[{key}]'" in error
     assert not (tmp_path / "run").exists()
 
 

@@ -166,6 +166,17 @@ def test_arrays_of_another_type_are_refused(copied, kept):
         weights.load(path)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(copied, kept, number):
+    path = copied / weights.file_name(0)
+    kernel = kept.params["conv1"]["kernel"].copy()
+    kernel[0, 0, 0, 0] = number
+    params = {**kept.params, "conv1": {**kept.params["conv1"], "kernel": kernel}}
+    path.write_bytes(weights.to_bytes(kept._replace(params=params)))
+    with pytest.raises(weights.WeightsError, match=r"NaN or infinity in conv1\.kernel"):
+        weights.load(path)
+
+
 def test_a_file_that_does_not_tell_the_size_of_the_images_is_read(copied, kept):
     path = copied / weights.file_name(0)
     about = {key: value for key, value in metadata(path).items() if key != "stored_size"}
