@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -42,6 +42,21 @@ class PastRun(NamedTuple):
     def experiment(self) -> str:
         """The kind of the run, "?" where its config cannot be read."""
         return str(self.config.get("experiment", "?"))
+
+
+class Images(NamedTuple):
+    """What tells evaluated images from others; None for what is not known."""
+
+    data: str | None = None
+    split: str | None = None  # "test", or "held-out training"
+    holdout: int | None = None  # so many of the last training images, 0 for the test images
+    root: str | None = None  # where the name says nothing of the images
+
+    def __str__(self) -> str:
+        """Say them: "500 held-out training images of mnist"."""
+        count = f"{self.holdout}" if self.holdout else ""
+        words = " ".join(filter(None, (count, self.split, "images")))
+        return " ".join([words, *(f"of {part}" for part in (self.data, self.root) if part)])
 
 
 class NoRunError(ValueError):
@@ -107,13 +122,14 @@ def accuracies(run: PastRun) -> list[float]:
 def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
     """Return how far the accuracies of two runs are apart, None where one has none.
 
-    They are paired where both runs trained from the same seeds. Those of several settings share
-    no mean, so differ by none.
+    They are paired where both runs trained from the same seeds and were evaluated on the same
+    images. Those of several settings share no mean, so differ by none.
     """
     if has_settings(run) or has_settings(other):
         return None
     ours, theirs = _of_networks(run), _of_networks(other)
-    if ours and ours.keys() == theirs.keys():
+    alike = same_images([images(run), images(other)])
+    if alike and ours and ours.keys() == theirs.keys():
         return difference(list(ours.values()), [theirs[name] for name in ours], paired=True)
     values, others = accuracies(run), accuracies(other)
     return difference(values, others, paired=False) if values and others else None
@@ -123,6 +139,26 @@ def accuracy(run: PastRun) -> Summary | None:
     """Return what the accuracies say of their mean, None for none or those of several settings."""
     values = [] if has_settings(run) else accuracies(run)
     return summarize(values) if values else None
+
+
+def images(run: PastRun) -> Images:
+    """Return what is known of the images that a run was evaluated on."""
+    table = run.config.get("data")
+    data = table if isinstance(table, dict) else {}
+    name, root, told = data.get("name"), data.get("root"), run.result.get("evaluated_on")
+    holdout = data.get("holdout", 0 if data else None)
+    split = None if holdout is None else "held-out training" if holdout else "test"
+    return Images(
+        data=str(name) if name else None,
+        split=str(told) if told else split,
+        holdout=holdout if isinstance(holdout, int) else None,
+        root=str(root) if root and name == "idx" else None,
+    )
+
+
+def same_images(each: Iterable[Images]) -> bool:
+    """Tell whether nothing that is known tells the images of some runs apart."""
+    return all(len(set(values) - {None}) <= 1 for values in zip(*each, strict=True))
 
 
 def has_settings(run: PastRun) -> bool:

@@ -150,9 +150,10 @@ def _accuracy_difference(first: PastRun, second: PastRun) -> str:
         return f"accuracy: none in {_names(lacking)}"
     means = [f"{100 * run.mean:.2f} %" for run in map(past_runs.accuracy, (first, second)) if run]
     text = f"accuracy: {' less '.join(means)} is {percent_difference(found)}"
-    ours, theirs = (plain(run.result.get("evaluated_on", "")) for run in (first, second))
-    differ = ours and theirs and ours != theirs
-    return f"{text}; on different images: {ours} and {theirs}" if differ else text
+    images = [past_runs.images(run) for run in (first, second)]
+    if past_runs.same_images(images):
+        return text
+    return f"{text}; on different images: {' and '.join(map(plain, images))}"
 
 
 def _names(runs: Iterable[PastRun]) -> str:

@@ -123,7 +123,8 @@ def test_diff_says_that_the_images_differ(runs, capsys):
     path = runs / "b" / "result.json"
     path.write_text(path.read_text().replace('"test"', '"held-out training"'))
     *_, last = output(capsys, "diff", runs / "a", runs / "b").splitlines()
-    assert last.endswith("pairs); on different images: test and held-out training")
+    ending = "; on different images: test images of digits and held-out training images of digits"
+    assert last.endswith(f"n = 2 and 2){ending}")
 
 
 @pytest.mark.parametrize("values", [("0.1", "0.10000001"), (f'"{"x" * 70}a"', f'"{"x" * 70}b"')])
