@@ -77,7 +77,7 @@ def read(folder: Path) -> PastRun:
       NoRunError: if the folder is not there or has none of a run's files.
     """
     _refuse_no_folder(folder)
-    if not _looks_like_run(folder):
+    if not is_run(folder):
         is_open = os.access(folder, os.X_OK)
         why = f"holds no run (no {run_folder.CONFIG})" if is_open else "cannot be read"
         raise NoRunError(f"{folder}: {why}")
@@ -93,9 +93,8 @@ def read(folder: Path) -> PastRun:
         state = "running"
     elif not config or (has_result and state not in _ENDS):
         state = "damaged"
-    if newer := _newer_version(environment):
-        damage.append(newer)
-    return PastRun(folder, state, config, environment, rows, result, tuple(damage))
+    run = PastRun(folder, state, config, environment, rows, result, ())
+    return run._replace(damage=(*damage, *_contradictions(run)))
 
 
 def find(folder: Path) -> list[Path]:
@@ -109,8 +108,16 @@ def find(folder: Path) -> list[Path]:
         paths = list(folder.iterdir())
     except OSError as error:
         raise NoRunError(f"{folder}: cannot be read: {error.strerror}") from None
-    found = [path for path in paths if _looks_like_run(path)]
+    found = [path for path in paths if is_run(path)]
     return sorted(found, key=lambda path: (_begun(path), path.name))
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder has a file of a run; one that cannot be read has none."""
+    names = (run_folder.CONFIG, run_folder.METRICS, run_folder.RESULT)
+    with contextlib.suppress(OSError):
+        return any((folder / name).exists() for name in names)
+    return False
 
 
 def accuracies(run: PastRun) -> list[float]:
@@ -270,14 +277,6 @@ def _refuse_no_folder(folder: Path) -> None:
         raise NoRunError(f"{folder}: no such folder")
 
 
-def _looks_like_run(folder: Path) -> bool:
-    """Tell whether a folder has a file of a run; one that cannot be read has none."""
-    names = (run_folder.CONFIG, run_folder.METRICS, run_folder.RESULT)
-    with contextlib.suppress(OSError):
-        return any((folder / name).exists() for name in names)
-    return False
-
-
 def _is_running(folder: Path) -> bool:
     """Tell whether a process holds the lock of the folder."""
     if run_folder.fcntl is None:
@@ -302,10 +301,34 @@ def _read_table(path: Path, damage: list[str]) -> Table:
     except (OSError, ValueError, RecursionError) as error:
         damage.append(f"{path.name}: cannot be read: {str(error) or type(error).__name__}")
     else:
-        if isinstance(table, dict):
+        if isinstance(table, dict) and table:
             return table
-        damage.append(f"{path.name}: expected a table, got {type(table).__name__}")
+        got = "nothing" if table == {} else type(table).__name__
+        damage.append(f"{path.name}: expected a table, got {got}")
     return {}
+
+
+def _contradictions(run: PastRun) -> Iterator[str]:
+    """Yield a line for what this version does not know in the files, and for rows that lack."""
+    if run.result and run.state == "damaged" and run.config:
+        yield f"{run_folder.RESULT}: unknown status {run.result.get('status')!r}"
+    if run.config and run.experiment != run_folder.PROFILE:
+        yield from _config_mistakes(run.folder / run_folder.CONFIG)
+    trained = are_numbers(run.result.get("accuracy")) or run.result.get("settings")
+    is_whole = (run.folder / run_folder.LOCK).exists()  # which a record of a few files has not
+    if trained and is_whole and not (run.folder / run_folder.METRICS).exists():
+        yield f"{run_folder.METRICS}: missing"
+    if newer := _newer_version(run.environment):
+        yield newer
+
+
+def _config_mistakes(path: Path) -> list[str]:
+    """Return what this version does not understand of a config, a line each."""
+    try:
+        configs.load(path)
+    except configs.ConfigError as error:
+        return [line.replace(str(path), path.name, 1) for line in str(error).splitlines()]
+    return []
 
 
 def _read_rows(path: Path, damage: list[str], *, running: bool) -> list[Row]:
@@ -325,10 +348,11 @@ def _read_rows(path: Path, damage: list[str], *, running: bool) -> list[Row]:
             rows.append(row)
         elif not (running and number == len(lines) and not line.endswith(b"\n")):
             bad.append(number)
-    if bad:
-        which = f"line {bad[0]}" if len(bad) == 1 else f"{len(bad)} lines, the first {bad[0]},"
-        verb = "is" if len(bad) == 1 else "are"
-        damage.append(f"{path.name}: {which} of {len(lines)} {verb} not whole")
+    if len(bad) == 1:
+        damage.append(f"{path.name}: line {bad[0]} of {len(lines)} is not whole")
+    elif bad:
+        many = f"{len(bad)} of {len(lines)} lines are not whole"
+        damage.append(f"{path.name}: {many}, the first is line {bad[0]}")
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def list_runs(folder: Path) -> None:
     """
     runs = list(_read_all(folder))
     if not runs:
-        print(f"{plain(folder)}: no runs here")
+        print(f"{plain(folder)}: {_why_none(folder)}")
         return
     columns = ("run", "state", "accuracy (%)", "time", "seeds", "config changes")
     table = printed_table(None, columns, num_texts=len(columns))
@@ -42,6 +43,13 @@ def list_runs(folder: Path) -> None:
         table.add_row(*map(Text, cells), changes)
     table.columns[-1].no_wrap = False  # so that this one is cut where the terminal is narrow
     _print(table)
+
+
+def _why_none(folder: Path) -> str:
+    if not past_runs.is_run(folder):
+        return "no runs here"
+    command = shlex.join(["python", "-m", "experiments", "show", str(folder)])
+    return f"is a run: show it with {plain(command)}"
 
 
 def _read_all(folder: Path) -> Iterator[PastRun]:

@@ -57,6 +57,11 @@ def test_ls_of_an_empty_folder_is_a_line(tmp_path, capsys):
     assert output(capsys, "ls", tmp_path) == f"{tmp_path}: no runs here\n"
 
 
+def test_ls_of_a_run_says_how_to_show_it(runs, capsys):
+    told = f"is a run: show it with python -m experiments show {runs / 'a'}"
+    assert output(capsys, "ls", runs / "a") == f"{runs / 'a'}: {told}\n"
+
+
 @pytest.mark.parametrize("command", ["ls", "show"])
 def test_a_missing_folder_is_a_line_and_status_2(tmp_path, capsys, command):
     assert main([command, str(tmp_path / "none")]) == 2
