@@ -68,14 +68,24 @@ def test_a_missing_folder_is_a_line_and_status_2(tmp_path, capsys, command):
     assert capsys.readouterr().err == f"{tmp_path / 'none'}: no such folder\n"
 
 
-def test_ls_keeps_within_a_terminal(runs, capsys, monkeypatch):
-    on_terminal = lambda **options: Console(force_terminal=True, width=90, **options)  # noqa: E731
-    monkeypatch.setattr(print_runs, "Console", on_terminal)
-    cut = output(capsys, "ls", runs)
-    assert all(len(plain(line)) <= 100 for line in cut.splitlines()[2:])
-    assert "…" in cut
-    monkeypatch.undo()
-    assert "train.epochs 3" in output(capsys, "ls", runs)
+@pytest.mark.parametrize(
+    ("width", "seen", "unseen"),
+    [
+        (14, "a …   finished", "accuracy"),
+        (42, "a        finished   70.00 +- 14.14 (n = 2)", "time"),
+        (53, "1.67 min", "seeds"),
+        (90, "…", "train.epochs 3"),
+        (None, "train.epochs 3", "…"),
+    ],
+)
+def test_ls_cuts_the_last_columns_first(runs, capsys, monkeypatch, width, seen, unseen):
+    (runs / "b").rename(runs / "a name")
+    is_terminal = {"force_terminal": width is not None, "color_system": None, "width": width}
+    monkeypatch.setattr(print_runs, "Console", lambda **more: Console(**is_terminal, **more))
+    lines = output(capsys, "ls", runs).splitlines()
+    assert all(len(line) <= (width or 1000) for line in lines if "─" not in line)
+    assert seen in "\n".join(lines)
+    assert unseen not in "\n".join(lines)
 
 
 def test_show_tells_what_a_run_came_to(runs, capsys):
