@@ -122,8 +122,9 @@ def percent(summary: Summary) -> str:
 
 def percent_difference(difference: Difference) -> str:
     """Say a difference of parts of 1 in percent: "+0.12 % (95 %: -0.05 to +0.29, n = 3 pairs)"."""
-    n = difference.n[0] if difference.paired else f"{difference.n[0]} and {difference.n[1]}"
-    n = f"n = {n}{' pairs' if difference.paired else ''}"
+    count, other = difference.n
+    pairs = f"{count} pair{'s' if count > 1 else ''}"
+    n = f"n = {pairs if difference.paired else f'{count} and {other}'}"
     text = f"{100 * difference.mean:+.2f} %"
     if difference.interval is None:
         return f"{text} ({n})"

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -44,6 +44,21 @@ class PastRun(NamedTuple):
         return str(self.config.get("experiment", "?"))
 
 
+class Images(NamedTuple):
+    """What tells evaluated images from others; None for what is not known."""
+
+    data: str | None = None
+    split: str | None = None  # "test", or "held-out training"
+    holdout: int | None = None  # so many of the last training images, 0 for the test images
+    root: str | None = None  # where the name says nothing of the images
+
+    def __str__(self) -> str:
+        """Say them: "500 held-out training images of mnist"."""
+        count = f"{self.holdout}" if self.holdout else ""
+        words = " ".join(filter(None, (count, self.split, "images")))
+        return " ".join([words, *(f"of {part}" for part in (self.data, self.root) if part)])
+
+
 class NoRunError(ValueError):
     """A folder that holds no run, not even a damaged one."""
 
@@ -62,7 +77,7 @@ def read(folder: Path) -> PastRun:
       NoRunError: if the folder is not there or has none of a run's files.
     """
     _refuse_no_folder(folder)
-    if not _looks_like_run(folder):
+    if not is_run(folder):
         is_open = os.access(folder, os.X_OK)
         why = f"holds no run (no {run_folder.CONFIG})" if is_open else "cannot be read"
         raise NoRunError(f"{folder}: {why}")
@@ -78,9 +93,8 @@ def read(folder: Path) -> PastRun:
         state = "running"
     elif not config or (has_result and state not in _ENDS):
         state = "damaged"
-    if newer := _newer_version(environment):
-        damage.append(newer)
-    return PastRun(folder, state, config, environment, rows, result, tuple(damage))
+    run = PastRun(folder, state, config, environment, rows, result, ())
+    return run._replace(damage=(*damage, *_contradictions(run)))
 
 
 def find(folder: Path) -> list[Path]:
@@ -94,8 +108,16 @@ def find(folder: Path) -> list[Path]:
         paths = list(folder.iterdir())
     except OSError as error:
         raise NoRunError(f"{folder}: cannot be read: {error.strerror}") from None
-    found = [path for path in paths if _looks_like_run(path)]
+    found = [path for path in paths if is_run(path)]
     return sorted(found, key=lambda path: (_begun(path), path.name))
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder has a file of a run; one that cannot be read has none."""
+    names = (run_folder.CONFIG, run_folder.METRICS, run_folder.RESULT)
+    with contextlib.suppress(OSError):
+        return any((folder / name).exists() for name in names)
+    return False
 
 
 def accuracies(run: PastRun) -> list[float]:
@@ -107,13 +129,14 @@ def accuracies(run: PastRun) -> list[float]:
 def accuracy_difference(run: PastRun, other: PastRun) -> Difference | None:
     """Return how far the accuracies of two runs are apart, None where one has none.
 
-    They are paired where both runs trained from the same seeds. Those of several settings share
-    no mean, so differ by none.
+    They are paired where both runs trained from the same seeds and were evaluated on the same
+    images. Those of several settings share no mean, so differ by none.
     """
     if has_settings(run) or has_settings(other):
         return None
     ours, theirs = _of_networks(run), _of_networks(other)
-    if ours and ours.keys() == theirs.keys():
+    alike = same_images([images(run), images(other)])
+    if alike and ours and ours.keys() == theirs.keys():
         return difference(list(ours.values()), [theirs[name] for name in ours], paired=True)
     values, others = accuracies(run), accuracies(other)
     return difference(values, others, paired=False) if values and others else None
@@ -123,6 +146,26 @@ def accuracy(run: PastRun) -> Summary | None:
     """Return what the accuracies say of their mean, None for none or those of several settings."""
     values = [] if has_settings(run) else accuracies(run)
     return summarize(values) if values else None
+
+
+def images(run: PastRun) -> Images:
+    """Return what is known of the images that a run was evaluated on."""
+    table = run.config.get("data")
+    data = table if isinstance(table, dict) else {}
+    name, root, told = data.get("name"), data.get("root"), run.result.get("evaluated_on")
+    holdout = data.get("holdout", 0 if data else None)
+    split = None if holdout is None else "held-out training" if holdout else "test"
+    return Images(
+        data=str(name) if name else None,
+        split=str(told) if told else split,
+        holdout=holdout if isinstance(holdout, int) else None,
+        root=str(root) if root and name == "idx" else None,
+    )
+
+
+def same_images(each: Iterable[Images]) -> bool:
+    """Tell whether nothing that is known tells the images of some runs apart."""
+    return all(len(set(values) - {None}) <= 1 for values in zip(*each, strict=True))
 
 
 def has_settings(run: PastRun) -> bool:
@@ -234,14 +277,6 @@ def _refuse_no_folder(folder: Path) -> None:
         raise NoRunError(f"{folder}: no such folder")
 
 
-def _looks_like_run(folder: Path) -> bool:
-    """Tell whether a folder has a file of a run; one that cannot be read has none."""
-    names = (run_folder.CONFIG, run_folder.METRICS, run_folder.RESULT)
-    with contextlib.suppress(OSError):
-        return any((folder / name).exists() for name in names)
-    return False
-
-
 def _is_running(folder: Path) -> bool:
     """Tell whether a process holds the lock of the folder."""
     if run_folder.fcntl is None:
@@ -266,10 +301,34 @@ def _read_table(path: Path, damage: list[str]) -> Table:
     except (OSError, ValueError, RecursionError) as error:
         damage.append(f"{path.name}: cannot be read: {str(error) or type(error).__name__}")
     else:
-        if isinstance(table, dict):
+        if isinstance(table, dict) and table:
             return table
-        damage.append(f"{path.name}: expected a table, got {type(table).__name__}")
+        got = "nothing" if table == {} else type(table).__name__
+        damage.append(f"{path.name}: expected a table, got {got}")
     return {}
+
+
+def _contradictions(run: PastRun) -> Iterator[str]:
+    """Yield a line for what this version does not know in the files, and for rows that lack."""
+    if run.result and run.state == "damaged" and run.config:
+        yield f"{run_folder.RESULT}: unknown status {run.result.get('status')!r}"
+    if run.config and run.experiment != run_folder.PROFILE:
+        yield from _config_mistakes(run.folder / run_folder.CONFIG)
+    trained = are_numbers(run.result.get("accuracy")) or run.result.get("settings")
+    is_whole = (run.folder / run_folder.LOCK).exists()  # which a record of a few files has not
+    if trained and is_whole and not (run.folder / run_folder.METRICS).exists():
+        yield f"{run_folder.METRICS}: missing"
+    if newer := _newer_version(run.environment):
+        yield newer
+
+
+def _config_mistakes(path: Path) -> list[str]:
+    """Return what this version does not understand of a config, a line each."""
+    try:
+        configs.load(path)
+    except configs.ConfigError as error:
+        return [line.replace(str(path), path.name, 1) for line in str(error).splitlines()]
+    return []
 
 
 def _read_rows(path: Path, damage: list[str], *, running: bool) -> list[Row]:
@@ -289,10 +348,11 @@ def _read_rows(path: Path, damage: list[str], *, running: bool) -> list[Row]:
             rows.append(row)
         elif not (running and number == len(lines) and not line.endswith(b"\n")):
             bad.append(number)
-    if bad:
-        which = f"line {bad[0]}" if len(bad) == 1 else f"{len(bad)} lines, the first {bad[0]},"
-        verb = "is" if len(bad) == 1 else "are"
-        damage.append(f"{path.name}: {which} of {len(lines)} {verb} not whole")
+    if len(bad) == 1:
+        damage.append(f"{path.name}: line {bad[0]} of {len(lines)} is not whole")
+    elif bad:
+        many = f"{len(bad)} of {len(lines)} lines are not whole"
+        damage.append(f"{path.name}: {many}, the first is line {bad[0]}")
     return rows
 
 

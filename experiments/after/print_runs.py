@@ -1,13 +1,15 @@
 """What ls, show and diff print of runs: finished, running, failed or damaged ones."""
 
 import contextlib
+import itertools
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from experiments.after import past_runs
@@ -19,6 +21,8 @@ from experiments.statistics import percent, percent_difference
 _ROWS = 4  # of metrics.jsonl that `show` prints
 _LONGEST = 60  # characters of a value there
 _WHOLE = 100_000  # columns: more than any table has
+_LAST, _KEPT = "config changes", ("run", "state")  # columns of `ls`
+_GAP = 3  # between columns
 _OF_ONE_RUN = ("time", "command", "resumed")  # which differ in any two environments
 # What `show` says elsewhere, or in other words.
 _SAID = ("status", "error", "experiment", "wall_seconds", "evaluated_on", "accuracy_")
@@ -32,16 +36,40 @@ def list_runs(folder: Path) -> None:
     """
     runs = list(_read_all(folder))
     if not runs:
-        print(f"{plain(folder)}: no runs here")
+        print(f"{plain(folder)}: {_why_none(folder)}")
         return
-    columns = ("run", "state", "accuracy (%)", "time", "seeds", "config changes")
-    table = printed_table(None, columns, num_texts=len(columns))
-    for run in runs:
-        changes = Text(_changes(run), no_wrap=True, overflow="ellipsis")
-        cells = (plain(run.name), run.state, _accuracy(run), _time(run), _seeds(run))
-        table.add_row(*map(Text, cells), changes)
-    table.columns[-1].no_wrap = False  # so that this one is cut where the terminal is narrow
-    _print(table)
+    columns = {
+        "run": [plain(run.name) for run in runs],
+        "state": [run.state for run in runs],
+        "accuracy (%)": [_accuracy(run) for run in runs],
+        "time": [_time(run) for run in runs],
+        "seeds": [_seeds(run) for run in runs],
+        _LAST: [_changes(run) for run in runs],
+    }
+    console = _console()
+    kept = _fitting(columns, width=console.width)
+    table = printed_table(None, kept, num_texts=len(kept))
+    for cells in zip(*(columns[name] for name in kept), strict=True):
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
+    # The one that is cut where the terminal is narrow: the others are whole.
+    table.columns[-1 if _LAST in kept else 0].no_wrap = False
+    table.show_edge = False
+    console.print(table)
+
+
+def _fitting(columns: Mapping[str, list[str]], *, width: int) -> list[str]:
+    """Return the first columns that have room; run and state always, the last one cut or not."""
+    needed = {name: max(map(cell_len, [name, *cells])) for name, cells in columns.items()}
+    needed[_LAST] = len(_LAST)
+    ends = itertools.accumulate(needed.values(), lambda end, wide: end + _GAP + wide)
+    return [name for name, end in zip(columns, ends, strict=True) if end <= width or name in _KEPT]
+
+
+def _why_none(folder: Path) -> str:
+    if not past_runs.is_run(folder):
+        return "no runs here"
+    command = shlex.join(["python", "-m", "experiments", "show", str(folder)])
+    return f"is a run: show it with {plain(command)}"
 
 
 def _read_all(folder: Path) -> Iterator[PastRun]:
@@ -83,18 +111,18 @@ def compare_runs(folders: tuple[Path, Path]) -> None:
             table.add_row(*map(Text, cells))
         for column in table.columns[1:]:
             column.no_wrap = False
-        _print(table)
+        table.show_edge = False
+        _console().print(table)
         print()
     print(_accuracy_difference(first, second))
 
 
-def _print(table: Table) -> None:
-    """Print a table: as wide as the terminal, or in full where there is none."""
-    table.show_edge = False
+def _console() -> Console:
+    """Return what prints tables: as wide as the terminal, or in full where there is none."""
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = _WHOLE
-    console.print(table)
+    return console
 
 
 def _about(run: PastRun) -> Iterator[tuple[str, str]]:
@@ -150,9 +178,10 @@ def _accuracy_difference(first: PastRun, second: PastRun) -> str:
         return f"accuracy: none in {_names(lacking)}"
     means = [f"{100 * run.mean:.2f} %" for run in map(past_runs.accuracy, (first, second)) if run]
     text = f"accuracy: {' less '.join(means)} is {percent_difference(found)}"
-    ours, theirs = (plain(run.result.get("evaluated_on", "")) for run in (first, second))
-    differ = ours and theirs and ours != theirs
-    return f"{text}; on different images: {ours} and {theirs}" if differ else text
+    images = [past_runs.images(run) for run in (first, second)]
+    if past_runs.same_images(images):
+        return text
+    return f"{text}; on different images: {' and '.join(map(plain, images))}"
 
 
 def _names(runs: Iterable[PastRun]) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 
 from experiments import config as configs
 
+_FOLDER = "that holds configs (default: configs)"
+
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser's."""
     lister = commands.add_parser("list", help="list the configs")
-    lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"))
+    lister.add_argument("folder", nargs="?", type=Path, default=Path("configs"), help=_FOLDER)
     lister.set_defaults(command=list_configs)
 
     printer = commands.add_parser("schema", help="print the JSON schema of the configs")

@@ -7,11 +7,13 @@ from typing import Any
 
 from experiments.commands import CommandError
 
+_FOLDER = "that holds the folders of runs (default: runs)"
+
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser's."""
     lister = commands.add_parser("ls", help="list the runs in a folder")
-    lister.add_argument("folder", nargs="?", type=Path, default=Path("runs"))
+    lister.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help=_FOLDER)
     lister.set_defaults(command=list_runs)
 
     shower = commands.add_parser("show", help="tell about a run")

@@ -38,10 +38,11 @@ def profile(options: argparse.Namespace) -> int:
     from experiments.record import Record, default_folder
     from experiments.running.compilation_cache import use_compilation_cache
     from experiments.running.environment import environment
+    from experiments.running.run_folder import PROFILE
 
     use_compilation_cache()
     table = {key: value for key, value in configs.dump(config).items() if key != "log"}
-    table["experiment"] = "profile"  # no training that could go on, or that has weights
+    table["experiment"] = PROFILE  # no training that could go on, or that has weights
     named = options.config.with_stem(f"profile-{options.config.stem}")
     try:
         task = lenet5.prepare(config)

@@ -30,6 +30,7 @@ CONFIG, ENVIRONMENT, METRICS, RESULT = (
     "result.json",
 )
 LOCK, FIGURES = "lock", "figures"
+PROFILE = "profile"  # the experiment of a folder that `profile` wrote, which has no config
 _TRIES = 10  # to lock a folder, in about a second
 # What may be there of a run that was killed before it had its config.
 _BEGUN = {LOCK, FIGURES, ENVIRONMENT, "environment.partial", "config.partial"}

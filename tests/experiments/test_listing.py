@@ -57,20 +57,35 @@ def test_ls_of_an_empty_folder_is_a_line(tmp_path, capsys):
     assert output(capsys, "ls", tmp_path) == f"{tmp_path}: no runs here\n"
 
 
+def test_ls_of_a_run_says_how_to_show_it(runs, capsys):
+    told = f"is a run: show it with python -m experiments show {runs / 'a'}"
+    assert output(capsys, "ls", runs / "a") == f"{runs / 'a'}: {told}\n"
+
+
 @pytest.mark.parametrize("command", ["ls", "show"])
 def test_a_missing_folder_is_a_line_and_status_2(tmp_path, capsys, command):
     assert main([command, str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"{tmp_path / 'none'}: no such folder\n"
 
 
-def test_ls_keeps_within_a_terminal(runs, capsys, monkeypatch):
-    on_terminal = lambda **options: Console(force_terminal=True, width=90, **options)  # noqa: E731
-    monkeypatch.setattr(print_runs, "Console", on_terminal)
-    cut = output(capsys, "ls", runs)
-    assert all(len(plain(line)) <= 100 for line in cut.splitlines()[2:])
-    assert "…" in cut
-    monkeypatch.undo()
-    assert "train.epochs 3" in output(capsys, "ls", runs)
+@pytest.mark.parametrize(
+    ("width", "seen", "unseen"),
+    [
+        (14, "a …   finished", "accuracy"),
+        (42, "a        finished   70.00 +- 14.14 (n = 2)", "time"),
+        (53, "1.67 min", "seeds"),
+        (90, "…", "train.epochs 3"),
+        (None, "train.epochs 3", "…"),
+    ],
+)
+def test_ls_cuts_the_last_columns_first(runs, capsys, monkeypatch, width, seen, unseen):
+    (runs / "b").rename(runs / "a name")
+    is_terminal = {"force_terminal": width is not None, "color_system": None, "width": width}
+    monkeypatch.setattr(print_runs, "Console", lambda **more: Console(**is_terminal, **more))
+    lines = output(capsys, "ls", runs).splitlines()
+    assert all(len(line) <= (width or 1000) for line in lines if "─" not in line)
+    assert seen in "\n".join(lines)
+    assert unseen not in "\n".join(lines)
 
 
 def test_show_tells_what_a_run_came_to(runs, capsys):
@@ -123,7 +138,8 @@ def test_diff_says_that_the_images_differ(runs, capsys):
     path = runs / "b" / "result.json"
     path.write_text(path.read_text().replace('"test"', '"held-out training"'))
     *_, last = output(capsys, "diff", runs / "a", runs / "b").splitlines()
-    assert last.endswith("pairs); on different images: test and held-out training")
+    ending = "; on different images: test images of digits and held-out training images of digits"
+    assert last.endswith(f"n = 2 and 2){ending}")
 
 
 @pytest.mark.parametrize("values", [("0.1", "0.10000001"), (f'"{"x" * 70}a"', f'"{"x" * 70}b"')])

@@ -91,7 +91,28 @@ def test_a_damaged_config_makes_a_damaged_run(finished):
 
 
 def test_an_unknown_status_is_damage(tmp_path):
-    assert past_runs.read(write_run(tmp_path / "run", result={"status": 5})).state == "damaged"
+    run = past_runs.read(write_run(tmp_path / "run", result={"status": 5}))
+    assert (run.state, run.damage) == ("damaged", ("result.json: unknown status 5",))
+
+
+def test_an_empty_config_is_named(finished):
+    (finished / "config.toml").write_text("")
+    run = past_runs.read(finished)
+    assert (run.state, run.damage) == ("damaged", ("config.toml: expected a table, got nothing",))
+
+
+def test_what_this_version_does_not_know_of_a_config_is_named(tmp_path):
+    run = past_runs.read(write_run(tmp_path / "run", config=f"momentun = 1\n{CONFIG}"))
+    (damage,) = run.damage
+    assert damage.startswith("config.toml: momentun: unknown key")
+
+
+@pytest.mark.parametrize("is_copy", [False, True], ids=["run", "copy_of_some_files"])
+def test_missing_rows_of_a_run_that_trained_are_named(finished, is_copy):
+    (finished / "metrics.jsonl").unlink()
+    if not is_copy:
+        (finished / "lock").touch()
+    assert past_runs.read(finished).damage == (() if is_copy else ("metrics.jsonl: missing",))
 
 
 def test_a_torn_last_line_is_named(finished):
@@ -114,7 +135,7 @@ def test_binary_lines_are_counted(finished):
     with (finished / "metrics.jsonl").open("ab") as file:
         file.write(b"\x00\x01\n\xff\xfe\n")
     (damage,) = past_runs.read(finished).damage
-    assert damage == "metrics.jsonl: 2 lines, the first 3, of 4 are not whole"
+    assert damage == "metrics.jsonl: 2 of 4 lines are not whole, the first is line 3"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,23 @@ def test_wide_tables_scroll_in_boxes_with_an_edge(browser, pages, width):
     assert browser.evaluate(f"getComputedStyle({wide}[0]).borderRightWidth") == "1px"
 
 
+def test_captions_wrap_within_a_narrow_window(browser, pages):
+    browser.open(pages["comparison"], width=390, scheme="light")
+    edges = "[...document.querySelectorAll('.caption')].map(e => e.getBoundingClientRect().right)"
+    assert 0 < browser.evaluate(f"Math.max(...{edges})") <= 390
+
+
+def test_a_word_that_fits_in_half_a_narrow_window_is_not_broken(browser, pages):
+    browser.open(pages["comparison"], width=390, scheme="light")
+    cell = "document.querySelector('td')"
+    lines = "correlation_vs_convolution", "a b"
+    heights = [
+        browser.evaluate(f"(({cell}.textContent = '{text}'), {cell}.clientHeight)")
+        for text in lines
+    ]
+    assert heights[0] == heights[1]
+
+
 def test_the_dark_page_is_dark_and_the_light_one_light(browser, pages):
     grounds = {}
     for scheme in SCHEMES:
@@ -91,7 +108,7 @@ def test_the_dark_page_is_dark_and_the_light_one_light(browser, pages):
 
 @pytest.mark.parametrize(
     "selector",
-    ["body", ".headline", ".headline span", "a", "caption", "thead th", "figcaption", ".kind"],
+    ["body", ".headline", ".headline span", "a", ".caption", "thead th", "figcaption", ".kind"],
 )
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_text_has_the_contrast_of_wcag_aa(browser, pages, scheme, selector):

@@ -9,6 +9,7 @@ from experiments.after import past_runs
 from experiments.after.past_runs import accuracy_difference
 
 FIRST, SECOND = [0.90, 0.93, 0.91], [0.94, 0.95, 0.96]
+HELD_OUT = "held-out training"
 MORE = [0.97, 0.94, 0.99, 0.95]
 
 
@@ -111,9 +112,29 @@ def test_a_default_that_one_config_says_is_no_difference(tmp_path):
 
 
 def test_other_images_are_a_caution(runs, tmp_path):
-    held_out = run(tmp_path / "run", SECOND, evaluated_on="held-out training")
+    held_out = run(tmp_path / "run", SECOND, "seeds=3", "data.holdout=9", evaluated_on=HELD_OUT)
     text = written(tmp_path, runs[0], held_out).text
-    assert "The runs were evaluated on different images: held-out training, test." in text
+    told = "first on test images of digits; run on 9 held-out training images of digits"
+    assert f"The runs were evaluated on different images: {told}." in text
+    assert "run Welch, 3 against 3 seeds" in text
+
+
+def test_images_of_other_data_are_not_paired(runs, tmp_path):
+    other = run(tmp_path / "run", SECOND, "data.name=mnist")
+    assert not accuracy_difference(other, runs[0]).paired
+
+
+def test_unknown_images_are_no_caution(runs, tmp_path):
+    unknown = run(tmp_path / "run", SECOND, evaluated_on=None)
+    (unknown.folder / "config.toml").write_bytes(b"")
+    assert "different images" not in written(tmp_path, runs[0], unknown).text
+
+
+def test_runs_are_compared_with_the_first_that_has_an_accuracy(runs, tmp_path):
+    without = past_runs.read(written_runs.write(tmp_path / "none"))
+    text = written(tmp_path, without, *runs[:2]).text
+    assert "Differences to first Accuracy less that of first, in points of percent" in text
+    assert "second paired over 3 seeds" in text
 
 
 def test_a_run_without_numbers_stands_beside_the_others(runs, tmp_path):

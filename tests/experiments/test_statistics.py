@@ -108,10 +108,11 @@ def test_a_difference_from_nothing_is_refused():
     ("values", "others", "paired", "expected"),
     [
         ([0.9], [0.95], False, "-5.00 % (n = 1 and 1)"),
+        ([0.9], [0.95], True, "-5.00 % (n = 1 pair)"),
         ([0.9, 0.9], [0.8, 0.8], True, "+10.00 % (95 %: +10.00 to +10.00, n = 2 pairs)"),
         ([0.9, 0.9], [0.8] * 3, False, "+10.00 % (95 %: +10.00 to +10.00, n = 2 and 3)"),
     ],
-    ids=["alone", "paired", "Welch"],
+    ids=["alone", "one_pair", "paired", "Welch"],
 )
 def test_a_difference_in_words(values, others, paired, expected):
     assert percent_difference(difference(values, others, paired=paired)) == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.after import past_runs
-from experiments.after.past_runs import PastRun, are_numbers
+from experiments.after.past_runs import PastRun, accuracies, are_numbers
 from experiments.after.report import curves, page, pictures, results
 from experiments.after.report.page import NONE, Table, exact, fixed, interval, shown
 from experiments.after.report.run_page import FILE, troubles
@@ -32,7 +32,7 @@ def write(folders: Sequence[Path], *, to: Path) -> None:
 
 
 def html(runs: Sequence[PastRun], *, path: Path) -> str:
-    """Return the page of several runs, the first of which is what the others are compared with.
+    """Return the page of several runs; the first with an accuracy is compared with the others.
 
     Args:
       runs: read by `past_runs.read`.
@@ -42,7 +42,7 @@ def html(runs: Sequence[PastRun], *, path: Path) -> str:
     return page.render(
         "comparison.html",
         title=f"{len(runs)} runs compared",
-        first=next(iter(named)),
+        first=_reference(named),
         links=[(name, _link(run, path)) for name, run in named.items()],
         troubles=[f"{name}: {line}" for name, run in named.items() for line in troubles(run)],
         cautions=_cautions(named),
@@ -78,12 +78,14 @@ def _link(run: PastRun, path: Path) -> str:
 
 def _cautions(named: Mapping[str, PastRun]) -> list[str]:
     """Say what makes the numbers hard to compare."""
-    images = {results.evaluated_on(run) for run in named.values()}
     cautions = []
-    if len(images) > 1:
-        cautions.append(
-            f"The runs were evaluated on different images: {', '.join(sorted(images))}."
-        )
+    names = collections.defaultdict(list)
+    for name, run in named.items():
+        if accuracies(run):
+            names[past_runs.images(run)].append(name)
+    if not past_runs.same_images(names):
+        told = "; ".join(f"{', '.join(each)} on {images}" for images, each in names.items())
+        cautions.append(f"The runs were evaluated on different images: {told}.")
     if swept := [name for name, run in named.items() if past_runs.has_settings(run)]:
         one = "has several settings, which its own page compares"
         cautions.append("; ".join(f"{name} {one}" for name in swept) + ".")
@@ -94,9 +96,10 @@ def _cautions(named: Mapping[str, PastRun]) -> list[str]:
 
 def _numbers(named: Mapping[str, PastRun]) -> Table:
     rows = [[name, run.state, *_measured(run)] for name, run in named.items()]
-    words = {results.evaluated_on(run) for run in named.values()}
-    images = words.pop() if len(words) == 1 else "evaluated"
-    caption = f"Mean, deviation and interval are those of the {images} accuracy (%) over n seeds"
+    words = {past_runs.images(run).split for run in named.values() if accuracies(run)}
+    images = words.pop() if len(words) == 1 else None
+    accuracy = f"{images or 'evaluated'} accuracy (%)"
+    caption = f"Mean, deviation and interval are those of the {accuracy} over n seeds"
     return Table(("run", *_MEASURED), rows, caption, num_texts=2)
 
 
@@ -112,13 +115,23 @@ def _measured(run: PastRun) -> list[str]:
     ]
 
 
+def _reference(named: Mapping[str, PastRun]) -> str:
+    """Return the name of the first run that has an accuracy, else of the first."""
+    having = (name for name, run in named.items() if past_runs.accuracy(run))
+    return next(having, next(iter(named)))
+
+
 def _differences(named: Mapping[str, PastRun]) -> Table | None:
-    """Return the table of the differences to the first run, None where there is none to tell."""
-    (_, first), *others = named.items()
-    told = {name: past_runs.accuracy_difference(run, first) for name, run in others}
+    """Return the table of the differences to one run, None where there is none to tell."""
+    first = _reference(named)
+    told = {
+        name: past_runs.accuracy_difference(run, named[first])
+        for name, run in named.items()
+        if name != first
+    }
     rows = [_difference_row(name, each) for name, each in told.items() if each]
     heads = ("run", "how", "difference (points)", "95 % interval", "leaves out 0")
-    caption = "Accuracy less that of the first run, in points of percent"
+    caption = f"Accuracy less that of {first}, in points of percent"
     return Table(heads, rows, caption, num_texts=2) if rows else None
 
 
@@ -130,9 +143,8 @@ def _difference_row(name: str, each: Difference) -> list[str]:
 
 
 def _method(each: Difference) -> str:
-    if each.paired:
-        return f"paired over {each.n[0]} seeds"
-    return f"Welch, {each.n[0]} against {each.n[1]} seeds"
+    words = f"paired over {each.n[0]}" if each.paired else f"Welch, {each.n[0]} against {each.n[1]}"
+    return f"{words} seed{'s' if each.n[1] > 1 else ''}"
 
 
 def _differing(tables: Mapping[str, Mapping[str, Any]], caption: str) -> Table | None:
