@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import functools
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -23,7 +22,7 @@ from experiments.running import interrupts
 from experiments.running.devices import Device, free_bytes, group_sizes, mesh_for
 from experiments.running.progress import progress
 from experiments.running.resumable import Part, make_part
-from experiments.running.run_folder import Row
+from experiments.running.run_folder import Row, network_of
 from experiments.tables import LeNet5Config
 
 _EVALUATED = 1000  # images at a time, in all networks together
@@ -120,7 +119,7 @@ def train_all(
                 record,
                 f"{name}{start}-{start + size - 1}",
                 belongs=functools.partial(
-                    _is_of_any, identities={_identity(_named(network)) for network in group}
+                    _is_of_any, identities={network_of(_named(network)) for network in group}
                 ),
                 options=task.config.checkpoint,
                 interrupt=interrupt,
@@ -272,7 +271,7 @@ def train(
     params = devices.fetch(params)
     outcomes, rows_of = [], collections.defaultdict(list)
     for row in part.rows:
-        rows_of[_identity(row)].append(row)
+        rows_of[network_of(row)].append(row)
     for index, network in enumerate(networks):
         own = jax.tree.map(lambda leaf, i=index: leaf[i], params) if len(networks) > 1 else params
         outcomes.append(
@@ -280,7 +279,7 @@ def train(
                 task,
                 network,
                 params=own,
-                rows=rows_of[_identity(_named(network))],
+                rows=rows_of[network_of(_named(network))],
                 compile_seconds=compile_seconds or 0.0,
                 diverged=diverged.get(index),
             )
@@ -367,14 +366,9 @@ def _named(network: Network) -> Row:
     return {"seed": network.seed, **({"setting": network.setting} if network.setting else {})}
 
 
-def _identity(row: Row) -> str:
-    """Return what tells the rows of a network from those of others."""
-    return json.dumps([row.get("seed"), row.get("setting", {})])
-
-
 def _is_of_any(row: Row, *, identities: Set[str]) -> bool:
     """Tell whether a line is of one of the networks."""
-    return _identity(row) in identities
+    return network_of(row) in identities
 
 
 def _progress_text(rows: list[Row], evaluated_on: str) -> str:

@@ -86,12 +86,12 @@ def _execute(
         console.print(finished)
         options.ends_with_all = True
         return 0
-    except Exception as error:
+    except Exception as error:  # one that is no fault of the user goes on
         return _say_refusal(options, error)
     try:
         with _reported(record, console), record.running():
             run(task, record, console)
-    except Exception as error:
+    except Exception as error:  # one that is no fault of the user goes on
         return _say_failure(options, error, folder=record.folder)
     except KeyboardInterrupt as error:
         return _say_interruption(options, error, folder=record.folder)

@@ -173,7 +173,7 @@ class Feed:
         for name in _asked(options):
             try:
                 self._sinks[name] = _SINKS[name](options[name], folder, config)
-            except Exception as error:
+            except Exception as error:  # of whatever kind its package raises
                 for begun in self._sinks.values():
                     _close(begun)
                 raise SinkError(f"log.{name}: {_first_line(error)}") from error
@@ -195,7 +195,7 @@ class Feed:
                     continue
                 try:
                     sink.log(network, step, numbers)
-                except Exception as error:
+                except Exception as error:  # of whatever kind its package raises
                     self._leave(name, error)
 
     def finish(self, results: Mapping[str, Any], *, succeeded: bool) -> None:
@@ -204,7 +204,7 @@ class Feed:
         for name, sink in list(self._sinks.items()):
             try:
                 sink.finish(numbers, succeeded=succeeded)
-            except Exception as error:
+            except Exception as error:  # of whatever kind its package raises
                 self._leave(name, error)
         self._sinks = {}
 
